@@ -1,0 +1,45 @@
+"""The errors zoo raises. Each message says what was wrong, where, and what to do next, in one line."""
+
+
+class ZooError(Exception):
+    """Base of every error that zoo raises on purpose; the command line prints its text and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class CardError(ZooError):
+    """A registry card is malformed or contradicts another one."""
+
+
+class UnknownModelError(ZooError):
+    """No card has this name; the message offers the nearest names."""
+
+
+class UnknownFactError(ZooError):
+    """A fact that no source gives is needed; the caller has to supply it."""
+
+
+class FetchError(ZooError):
+    """A file could not be had from any of its places, or its bytes are not the published ones."""
+
+
+class FormatError(ZooError):
+    """A model file is damaged, hostile, or not what it claims to be."""
+
+
+class UnsupportedError(FormatError):
+    """A model file is sound but uses something zoo cannot express."""
+
+
+class ParityError(ZooError):
+    """A converted model does not give the numbers that the origin framework gave."""
+
+
+class DataError(ZooError):
+    """A data set cannot be trained or evaluated on."""
+
+
+class UsageError(ZooError):
+    """An argument is impossible; the message lists what is allowed."""
+
+    exit_code = 2

