@@ -1,0 +1,90 @@
+"""zoo: pretrained convnets of five frameworks as plain Keras 3 models, and a recipe to fine-tune them.
+
+Every public name is imported when it is first used, so `import zoo` and `zoo list` never import keras.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from zoo.errors import (
+        CardError,
+        DataError,
+        FetchError,
+        FormatError,
+        ParityError,
+        UnknownFactError,
+        UnknownModelError,
+        UnsupportedError,
+        UsageError,
+        ZooError,
+    )
+    from zoo.finetune import FinetuneResult, Plan, finetune
+    from zoo.library import convert, get, load, preprocess, verify
+    from zoo.predict import Prediction, predict
+    from zoo.registry import info, list_models, register
+    from zoo.schema import ModelCard
+
+_HOME = {
+    "zoo.errors": (
+        "CardError",
+        "DataError",
+        "FetchError",
+        "FormatError",
+        "ParityError",
+        "UnknownFactError",
+        "UnknownModelError",
+        "UnsupportedError",
+        "UsageError",
+        "ZooError",
+    ),
+    "zoo.finetune": ("FinetuneResult", "Plan", "finetune"),
+    "zoo.library": ("convert", "get", "load", "preprocess", "verify"),
+    "zoo.predict": ("Prediction", "predict"),
+    "zoo.registry": ("info", "list_models", "register"),
+    "zoo.schema": ("ModelCard",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "CardError",
+    "DataError",
+    "FetchError",
+    "FinetuneResult",
+    "FormatError",
+    "ModelCard",
+    "ParityError",
+    "Plan",
+    "Prediction",
+    "UnknownFactError",
+    "UnknownModelError",
+    "UnsupportedError",
+    "UsageError",
+    "ZooError",
+    "convert",
+    "finetune",
+    "get",
+    "info",
+    "list_models",
+    "load",
+    "predict",
+    "preprocess",
+    "register",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
