@@ -5,7 +5,7 @@ OIHW. Only `zoo.build` turns a Graph into Keras. Three additions, because framew
 
 - `MaxPool` and `AveragePool` with `ceil_mode=1` drop the last window when it would start in the right or bottom padding
   (Caffe `pooling_layer.cpp`; PyTorch `Pool.h`).
-- `AveragePool` with `count_include_pad=1` divides by the window's area clipped at size + padding (the same two sources).
+- `AveragePool` with `count_include_pad=1` divides by the window's area clipped at size + padding (same sources).
 - `auto_pad` is `NOTSET` (use `pads`), `SAME_UPPER` (TensorFlow's SAME) or `VALID`.
 """
 
