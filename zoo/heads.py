@@ -1,12 +1,12 @@
 """Where a classifier ends: its logits, what enters the classifier, the last feature map, where it can be cut in two.
 
-Everything here works on a functional `keras.Model` whose layers are each used once, as `zoo.load` and
-keras.applications give them, whatever framework the network came from.
+Everything here works on a functional `keras.Model`, as `zoo.load` and keras.applications give it, whatever framework
+the network came from.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -27,41 +27,68 @@ _AFTER_CLASSIFIER = (
 )
 
 
-def producers(model: keras.Model) -> dict[int, Any]:
-    """Returns `id(tensor)` -> the operation that makes it, for every tensor inside the model."""
-    made = {}
-    for operation in model.operations:
-        for tensor in keras.tree.flatten(operation.output):
-            made[id(tensor)] = operation
-    return made
+class Step(NamedTuple):
+    """One operation as a model uses it: a layer may be part of other models as well."""
+
+    operation: Any
+    inputs: list[Any]
+    outputs: list[Any]
 
 
-def classifier(model: keras.Model) -> Any:
-    """Returns the layer that holds the classifier's weights: the last dense or convolution before the output.
+def steps(model: keras.Model) -> list[Step]:
+    """Returns the model's operations in execution order, its input layers not among them."""
+    found: list[Step] = []
+    seen = {id(tensor) for tensor in model.inputs}
+    waiting = [(tensor, False) for tensor in reversed(model.outputs)]
+    while waiting:
+        tensor, ready = waiting.pop()
+        if id(tensor) in seen:
+            continue
+        # Keras says only here which use of a layer made a tensor; `layer.output` knows the first use alone.
+        operation, index, _ = tensor._keras_history
+        node = operation._inbound_nodes[index]
+        if ready:
+            seen |= {id(output) for output in node.output_tensors}
+            found.append(Step(operation, list(node.input_tensors), list(node.output_tensors)))
+        else:
+            waiting.append((tensor, True))
+            waiting.extend((value, False) for value in reversed(node.input_tensors))
+    return found
+
+
+def _makers(model: keras.Model) -> dict[int, Step]:
+    """`id(tensor)` -> the step that makes it."""
+    return {id(tensor): step for step in steps(model) for tensor in step.outputs}
+
+
+def classifier(model: keras.Model) -> Step:
+    """Returns the step that holds the classifier's weights: the last dense or convolution before the output.
 
     Raises:
         UsageError: the model ends in something else, so that what to replace cannot be told.
     """
-    made = producers(model)
-    operation = made[id(model.output)]
-    while not isinstance(operation, keras.layers.Dense | keras.layers.Conv2D):
-        if not isinstance(operation, _AFTER_CLASSIFIER):
+    made = _makers(model)
+    step = made.get(id(model.outputs[0]))
+    while step is not None and not isinstance(step.operation, keras.layers.Dense | keras.layers.Conv2D):
+        if not isinstance(step.operation, _AFTER_CLASSIFIER):
             raise UsageError(
-                f"{model.name}: no classifier found: {operation.name!r} ({type(operation).__name__}) stands before the "
-                f"output; name the layer to cut at with layer="
+                f"{model.name}: no classifier found: {step.operation.name!r} ({type(step.operation).__name__}) stands "
+                f"before the output; name the layer to cut at with layer="
             )
-        operation = made[id(operation.input)]
-    return operation
+        step = made.get(id(step.inputs[0]))
+    if step is None:
+        raise UsageError(f"{model.name}: no classifier found: no dense layer or convolution before the output")
+    return step
 
 
 def logits(model: keras.Model) -> Any:
     """Returns the tensor (N, classes) that enters the final softmax, or the output if there is none."""
-    made = producers(model)
-    last = made[id(model.output)]
-    is_softmax = isinstance(last, keras.layers.Softmax) or (
-        isinstance(last, keras.layers.Activation) and last.activation is keras.activations.softmax
+    last = _makers(model)[id(model.outputs[0])]
+    layer = last.operation
+    is_softmax = isinstance(layer, keras.layers.Softmax) or (
+        isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.softmax
     )
-    return last.input if is_softmax else model.output
+    return last.inputs[0] if is_softmax else model.outputs[0]
 
 
 def bottleneck(model: keras.Model) -> Any:
@@ -69,7 +96,7 @@ def bottleneck(model: keras.Model) -> Any:
 
     Dropout before the classifier is left out: it does nothing at inference, and a new head brings its own.
     """
-    tensor = _skip_dropout(classifier(model).input, producers(model))
+    tensor = _skip_dropout(classifier(model).inputs[0], _makers(model))
     if len(tensor.shape) == 2:
         return tensor
     return keras.layers.GlobalAveragePooling2D(name="bottleneck")(tensor)
@@ -81,14 +108,13 @@ def features(model: keras.Model) -> Any:
     Raises:
         UsageError: the network has no feature map.
     """
-    made = producers(model)
-    tensor = _skip_dropout(classifier(model).input, made)
+    made = _makers(model)
+    tensor = _skip_dropout(classifier(model).inputs[0], made)
     while len(tensor.shape) != 4 or tensor.shape[1:3] == (1, 1):
-        operation = made.get(id(tensor))
-        inputs = keras.tree.flatten(operation.input) if operation is not None else []
-        if not inputs or isinstance(operation, keras.layers.InputLayer):
+        step = made.get(id(tensor))
+        if step is None:
             raise UsageError(f"{model.name}: has no feature map before its classifier; name a layer with layer=")
-        tensor = inputs[0]
+        tensor = step.inputs[0]
     return tensor
 
 
@@ -97,19 +123,15 @@ def cut_points(model: keras.Model) -> list[str]:
 
     The model can be split after any of them: inside a residual block there is none, at its end there is one.
     """
-    operations = [op for op in model.operations if not isinstance(op, keras.layers.InputLayer)]
-    last_use: dict[int, int] = {}
-    for position, operation in enumerate(operations):
-        for tensor in keras.tree.flatten(operation.input):
-            last_use[id(tensor)] = position
+    walk = steps(model)
+    last_use = {id(tensor): position for position, step in enumerate(walk) for tensor in step.inputs}
     alive = {id(tensor) for tensor in model.inputs}
     points = []
-    for position, operation in enumerate(operations[:-1]):
-        outputs = keras.tree.flatten(operation.output)
-        alive |= {id(tensor) for tensor in outputs}
+    for position, step in enumerate(walk[:-1]):
+        alive |= {id(tensor) for tensor in step.outputs}
         alive = {tensor for tensor in alive if last_use.get(tensor, -1) > position}
-        if len(outputs) == 1 and alive == {id(outputs[0])}:
-            points.append(operation.name)
+        if len(step.outputs) == 1 and alive == {id(step.outputs[0])}:
+            points.append(step.operation.name)
     return points
 
 
@@ -131,15 +153,39 @@ def find(model: keras.Model, name: str) -> Any:
     Raises:
         UsageError: there is no such layer; the message offers the nearest names.
     """
-    wanted = layer_name_of(name)
-    for operation in model.operations:
-        if operation.name == wanted:
-            return operation.output
     import difflib
 
-    near = difflib.get_close_matches(wanted, [op.name for op in model.operations], n=3)
+    wanted = layer_name_of(name)
+    walk = steps(model)
+    for step in walk:
+        if step.operation.name == wanted:
+            return step.outputs[0]
+    near = difflib.get_close_matches(wanted, [step.operation.name for step in walk], n=3)
     hint = f"; nearest: {', '.join(near)}" if near else ""
     raise UsageError(f"{model.name}: has no layer {name!r}{hint}")
+
+
+def raw_input(model: keras.Model, *, reverse: bool) -> Any:
+    """Returns the tensor behind the built-in preprocessing: what the origin network takes, in its channel order.
+
+    Where the build reversed the first kernels for a BGR network, they are turned back in place, so the model that was
+    passed is used up.
+
+    Args:
+        model: a model with preprocessing inside, as `zoo.build.build` makes it.
+        reverse: whether the origin takes BGR.
+    """
+    walk = steps(model)
+    found = {step.operation.name: step.outputs[0] for step in walk if step.operation.name.startswith("preprocessing")}
+    if not found:
+        return model.input
+    if "preprocessing.bgr" in found:
+        return found["preprocessing.bgr"]
+    tensor = found["preprocessing"]
+    for step in walk:
+        if reverse and any(value is tensor for value in step.inputs):
+            step.operation.kernel.assign(step.operation.kernel[:, :, ::-1])
+    return tensor
 
 
 def layer_name_of(name: str) -> str:
@@ -147,7 +193,7 @@ def layer_name_of(name: str) -> str:
     return name.replace("/", ".")
 
 
-def _skip_dropout(tensor: Any, made: dict[int, Any]) -> Any:
-    while isinstance(made.get(id(tensor)), keras.layers.Dropout):
-        tensor = made[id(tensor)].input
+def _skip_dropout(tensor: Any, made: dict[int, Step]) -> Any:
+    while id(tensor) in made and isinstance(made[id(tensor)].operation, keras.layers.Dropout):
+        tensor = made[id(tensor)].inputs[0]
     return tensor

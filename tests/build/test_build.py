@@ -1,0 +1,86 @@
+"""Small Graphs give what PyTorch gives for the same ops (tests/golden/build/make.py)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from zoo.build import Affine, build
+from zoo.convert import relative_error
+from zoo.errors import UnsupportedError
+from zoo.graph import Graph, Node, Param
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "build"
+CASES = json.loads((GOLDEN / "cases.json").read_text())
+ARRAYS = np.load(GOLDEN / "arrays.npz", allow_pickle=False)
+
+
+def graph_of(name: str) -> Graph:
+    spec = CASES[name]
+    nodes = tuple(Node(op, node, tuple(inputs), (node,), attrs) for op, node, inputs, attrs in spec["nodes"])
+    params = {key: ARRAYS[f"{name}/{key}"] for key in spec["params"]}
+    return Graph(name, {"x": tuple(spec["shape"])}, nodes[-1].outputs, nodes, params)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_graph_gives_the_origins_numbers(name: str) -> None:
+    model = build(graph_of(name))
+    output = keras.ops.convert_to_numpy(model(ARRAYS[f"{name}/input"].transpose(0, 2, 3, 1)))
+    expected = ARRAYS[f"{name}/output"]
+    if expected.ndim == 4:
+        expected = expected.transpose(0, 2, 3, 1)
+    assert output.shape == expected.shape
+    assert relative_error(output, expected) <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["conv_stride2_pad1", "conv_groups", "channel_shuffle", "flatten_dense"])
+def test_weights_are_trainable_variables_and_no_initialiser_made_them(name: str) -> None:
+    graph = graph_of(name)
+    model = build(graph)
+    stored = sum(array.size for array in graph.params.values())
+    assert model.count_params() == stored
+    assert model.trainable_weights
+
+
+def test_the_first_kernels_of_a_bgr_network_are_reversed_instead_of_its_input() -> None:
+    graph = graph_of("conv_stride2_pad1")
+    image = np.arange(8 * 9 * 3, dtype=np.uint8).reshape(1, 8, 9, 3)
+    model = build(graph, affine=Affine((0.5, 1.0, 2.0), (1.0, -2.0, 3.0), reverse=True))
+    bgr = (image * np.float32([0.5, 1, 2]) + np.float32([1, -2, 3]))[..., ::-1]
+    assert "preprocessing.bgr" not in [layer.name for layer in model.layers]
+    expected = keras.ops.convert_to_numpy(build(graph)(bgr))
+    assert relative_error(keras.ops.convert_to_numpy(model(image)), expected) <= 1e-6
+
+
+def test_an_input_read_by_more_than_a_plain_convolution_is_reversed_itself() -> None:
+    graph = graph_of("BatchNormalization_eps")
+    image = np.linspace(0, 255, 48, dtype=np.float32).reshape(1, 4, 4, 3)
+    model = build(graph, affine=Affine((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), reverse=True))
+    expected = keras.ops.convert_to_numpy(build(graph)(image[..., ::-1]))
+    assert relative_error(keras.ops.convert_to_numpy(model(image)), expected) <= 1e-6
+
+
+def test_every_op_without_a_keras_counterpart_is_named_at_once() -> None:
+    nodes = (
+        Node("RoiPool", "roi/a", ("x",), ("a",)),
+        Node("Relu", "b", ("a",), ("b",)),
+        Node("Einsum", "c", ("b",), ("c",)),
+    )
+    with pytest.raises(UnsupportedError, match=r"roi/a \(RoiPool\), c \(Einsum\)"):
+        build(Graph("odd", {"x": (3, 4, 4)}, ("c",), nodes))
+
+
+def test_unbound_parameters_are_refused() -> None:
+    nodes = (Node("Conv", "c", ("x", "w"), ("c",)),)
+    with pytest.raises(UnsupportedError, match="no values"):
+        build(Graph("empty", {"x": (3, 4, 4)}, ("c",), nodes, {"w": Param((2, 3, 1, 1))}))
+
+
+def test_origin_names_with_slashes_become_layer_names_with_dots() -> None:
+    nodes = (Node("Relu", "inception_3a/relu", ("x",), ("a",)), Node("Relu", "inception_3a.relu", ("a",), ("b",)))
+    names = [layer.name for layer in build(Graph("names", {"x": (3, 4, 4)}, ("b",), nodes)).layers]
+    assert names == ["x", "inception_3a.relu", "inception_3a.relu_2"]

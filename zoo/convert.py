@@ -1,0 +1,173 @@
+"""Card and files -> Keras model, its receipt, and the numeric check against the origin framework.
+
+A receipt says what a conversion did: which files went in, what became of each tensor, which version converted, and how
+far the result is from the origin's own output. It is kept beside the artifact as check.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import zoo
+from zoo import architectures
+from zoo.artifact import CONVERTER
+from zoo.build import Affine, build
+from zoo.errors import ParityError, UnsupportedError, UsageError
+from zoo.graph import Graph
+from zoo.preprocessing import affine
+from zoo.registry import check_file
+from zoo.schema import CaffeSource, ModelCard, Preprocessing, PyTorchSource
+
+# Arrays of a file that inference never uses, by the end of their name.
+_IGNORED = {"num_batches_tracked": "counts training steps; inference does not use it"}
+
+
+def convert_card(card: ModelCard, files: Mapping[str, Path]) -> tuple[keras.Model, dict[str, Any]]:
+    """Converts a registered model and compares it with the origin framework's output.
+
+    Args:
+        card: the model's card; its preprocessing goes inside the model.
+        files: role -> verified file.
+
+    Returns:
+        (model, receipt): the model takes RGB 0..255, NHWC, and gives probabilities.
+
+    Raises:
+        FormatError: a file is damaged, or holds other tensors than the network has.
+        ParityError: the model's numbers are not the origin's.
+    """
+    graph = _READERS[card.source.format](card.source, files)
+    model = with_probabilities(build(graph, affine=_affine(card.preprocessing), name=card.name))
+    receipt = {
+        "model": card.name,
+        "zoo": zoo.__version__,
+        "converter": CONVERTER,
+        "files": {role: {"name": card.files[role].name, **_fingerprint(path)} for role, path in files.items()},
+        "tensors": {name: list(array.shape) for name, array in graph.params.items()},
+        "unused": dict(graph.unused),
+        "parity": parity(card, model),
+    }
+    return model, receipt
+
+
+def convert_files(
+    paths: list[Path], *, format: str | None, architecture: str | None, preprocessing: Preprocessing | None
+) -> keras.Model:
+    """Converts files that have no card; see `zoo.convert`."""
+    from zoo import formats
+
+    found = formats.read(paths, format=format)
+    if isinstance(found, Graph):
+        if architecture is not None:
+            raise UsageError(f"{paths[0].name}: holds its own graph; leave architecture out")
+        graph = found
+    else:
+        if architecture is None:
+            known = ", ".join(architectures.variants())
+            raise UsageError(f"{paths[0].name}: holds weights without a graph; give architecture=, one of: {known}")
+        graph = architectures.fit(architecture, found, where=paths[0].name, ignore=_IGNORED)
+    return build(graph, affine=None if preprocessing is None else _affine(preprocessing))
+
+
+def with_probabilities(model: keras.Model) -> keras.Model:
+    """Returns a model (N, H, W, 3) -> (N, classes) that ends in one softmax, whatever the origin ended in.
+
+    Raises:
+        UnsupportedError: the output is not one vector of scores per image.
+    """
+    from zoo import heads
+
+    if len(model.outputs) != 1:
+        raise UnsupportedError(f"{model.name}: has {len(model.outputs)} outputs; a classifier has one")
+    scores = heads.logits(model)
+    ends_in_softmax = scores is not model.outputs[0]
+    if len(scores.shape) == 2 and ends_in_softmax:
+        return model
+    taken = {step.operation.name for step in heads.steps(model)}
+    if len(scores.shape) == 4 and scores.shape[1:3] == (1, 1):
+        scores = keras.layers.Flatten(name="logits" if "logits" not in taken else "logits.flat")(scores)
+    if len(scores.shape) != 2:
+        raise UnsupportedError(f"{model.name}: gives shape {scores.shape}; a classifier gives (N, classes)")
+    name = "probabilities" if "probabilities" not in taken else "probabilities.flat"
+    return keras.Model(model.input, keras.layers.Softmax(name=name, dtype="float32")(scores), name=model.name)
+
+
+def parity(card: ModelCard, model: keras.Model) -> dict[str, Any] | None:
+    """Compares a model's logits on the test image with the origin framework's, kept in registry/checks.
+
+    Returns:
+        The measured figures, or None if the card has no check.
+
+    Raises:
+        ParityError: they differ by more than the card allows.
+    """
+    from zoo import heads
+
+    if card.check is None:
+        return None
+    expected = np.asarray(json.loads(check_file(card).read_text())["logits"], np.float32)
+    image = test_image(card.preprocessing.height, card.preprocessing.width)
+    network = keras.Model(model.input, heads.logits(model))
+    actual = keras.ops.convert_to_numpy(network(image[None]))[0]
+    if actual.shape != expected.shape:
+        raise ParityError(f"{card.name}: gives {actual.size} outputs, {card.check.framework} gave {expected.size}")
+    error = relative_error(actual, expected)
+    if not error <= card.check.tolerance:
+        worst = int(np.abs(actual - expected).argmax())
+        raise ParityError(
+            f"{card.name}: output {worst} is {actual[worst]:.6g}, {card.check.framework} gave {expected[worst]:.6g} "
+            f"(relative error {error:.2g}, allowed {card.check.tolerance:g}); please report this"
+        )
+    return {"framework": card.check.framework, "relative_error": error, "tolerance": card.check.tolerance}
+
+
+def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
+    """Returns max|actual - expected| / max|expected|."""
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
+
+
+def test_image(height: int, width: int) -> np.ndarray:
+    """Returns the image that checks are computed on: (height, width, 3) uint8 RGB, integer arithmetic only.
+
+    A ramp in red across, one in green down, a board of 16-pixel squares in blue, and a disc in the middle.
+    """
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([255 * x // (width - 1), 255 * y // (height - 1), 255 * ((x // 16 + y // 16) % 2)], axis=-1)
+    disc = (2 * x - width) ** 2 + (2 * y - height) ** 2 < (min(height, width) // 2) ** 2
+    image[disc, 0] = 255 - image[disc, 0]
+    image[disc, 2] = 128
+    return image.astype(np.uint8)
+
+
+def _affine(preprocessing: Preprocessing) -> Affine:
+    scale, offset = affine(preprocessing)
+    return Affine(tuple(scale), tuple(offset), preprocessing.channel_order == "BGR")
+
+
+def _read_caffe(source: CaffeSource, files: Mapping[str, Path]) -> Graph:
+    from zoo.formats import caffe
+
+    return caffe.read(files[source.graph], files[source.weights])
+
+
+def _read_pytorch(source: PyTorchSource, files: Mapping[str, Path]) -> Graph:
+    from zoo.formats import pytorch
+
+    path = files[source.weights]
+    graph = architectures.build(source.architecture, source.dialect)
+    return graph.bind(pytorch.read(path), where=path.name, ignore=_IGNORED)
+
+
+_READERS: dict[str, Callable[[Any, Mapping[str, Path]], Graph]] = {"caffe": _read_caffe, "pytorch": _read_pytorch}
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}

@@ -1,0 +1,225 @@
+"""The library's verbs: get, load, preprocess, convert, verify."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zoo import artifact, cache
+from zoo.errors import UsageError
+from zoo.registry import info, labels
+from zoo.schema import ModelCard, Preprocessing
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from zoo.preprocessing import Image
+
+
+def get(
+    name: str,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    source: str | os.PathLike[str] | None = None,
+    offline: bool | None = None,
+) -> Path:
+    """Fetches, checks and converts a model; does nothing that was done before.
+
+    Args:
+        name: a registered name or alias.
+        output: a `.keras` file to export to; it loads with plain `keras.saving.load_model`.
+        source: a folder or file of yours where the model's files are looked for, by hash, before the network is used.
+        offline: never use the network; default: whether ZOO_OFFLINE is 1.
+
+    Returns:
+        `output` if given, else the artifact's folder.
+
+    Raises:
+        UnknownModelError: no such model.
+        FetchError: a file cannot be had, or is not the published one.
+        FormatError: a file is damaged.
+        ParityError: the converted model does not give the origin's numbers.
+    """
+    if output is not None and Path(output).suffix != ".keras":
+        raise UsageError(f"{output}: the exported file's name has to end in .keras")
+    card = info(name)
+    folder = _artifact(card, source=source, offline=offline)
+    if output is None:
+        return folder
+    return export(artifact.load(folder), Path(output), about(card))
+
+
+def load(
+    name: str,
+    *,
+    top: bool = True,
+    pooling: Literal["avg", "max"] | None = None,
+    layer: str | None = None,
+    outputs: Literal["probabilities", "logits"] = "probabilities",
+    preprocessing: bool = True,
+    source: str | os.PathLike[str] | None = None,
+    offline: bool | None = None,
+) -> keras.Model:
+    """Loads a model, getting it first if need be.
+
+    Args:
+        name: a registered name or alias.
+        top: whether to keep the classifier. Without it the model gives its last feature map, (N, H, W, C).
+        pooling: with `top=False`, average or maximum over the map's positions, (N, C).
+        layer: give this layer's output instead, by its name in the origin (`conv2/3x3`) or in Keras.
+        outputs: what the classifier gives: probabilities, or the logits before the softmax. Both are (N, classes).
+        preprocessing: whether the model takes RGB 0..255 (float or uint8, NHWC, at the card's size) and normalises
+            itself; without it, it takes what the origin network took, in the origin's channel order.
+        source: as in `get`.
+        offline: as in `get`.
+
+    Returns:
+        A functional Keras model of built-in layers, ready for inference or training.
+
+    Raises:
+        UsageError: arguments that exclude each other, or a layer that does not exist.
+    """
+    if outputs not in ("probabilities", "logits"):
+        raise UsageError(f"outputs={outputs!r}: expected 'probabilities' or 'logits'")
+    if pooling not in (None, "avg", "max"):
+        raise UsageError(f"pooling={pooling!r}: expected 'avg', 'max' or None")
+    if pooling and (top or layer):
+        raise UsageError("pooling is for top=False, without layer")
+    if layer and not top:
+        raise UsageError("layer and top=False exclude each other: give one")
+    card = info(name)
+    folder = _artifact(card, source=source, offline=offline)
+    import keras
+
+    from zoo import heads
+
+    model = artifact.load(folder)
+    if layer:
+        result = heads.find(model, layer)
+    elif not top:
+        result = heads.features(model)
+        if pooling:
+            pool = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}[pooling]
+            result = pool(name=f"{pooling}_pool")(result)
+    else:
+        result = heads.logits(model) if outputs == "logits" else model.output
+    inputs = model.input
+    if not preprocessing:
+        inputs = heads.raw_input(model, reverse=card.preprocessing.channel_order == "BGR")
+    if inputs is model.input and result is model.output:
+        return model
+    return keras.Model(inputs, result, name=model.name)
+
+
+def preprocess(name: str, images: Image | Iterable[Image]) -> np.ndarray:
+    """Resizes and crops images as the model's card says.
+
+    Args:
+        name: a registered name or alias.
+        images: one or several of: a path, a PIL image, an array (H, W, 3) or (H, W) of RGB or gray 0..255.
+
+    Returns:
+        (N, height, width, 3) uint8, RGB 0..255: what the model that `load` gives takes.
+
+    Raises:
+        DataError: an image cannot be read.
+        UnknownFactError: the card does not know how images were resized.
+    """
+    from zoo import preprocessing
+
+    return preprocessing.preprocess(info(name).preprocessing, images)
+
+
+def convert(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    format: str | None = None,
+    architecture: str | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> keras.Model:
+    """Converts files of any supported format.
+
+    Args:
+        paths: one file, or those that make up the model (`deploy.prototxt`, `x.caffemodel`), in any order.
+        format: `caffe` or `pytorch`; default: told from the files.
+        architecture: for weights that carry no graph: one of `zoo.architectures.variants()`.
+        preprocessing: put inside the model, which then takes RGB 0..255. Without it the model takes what the origin
+            took, as NHWC in the origin's channel order.
+
+    Returns:
+        A Keras model that ends as the origin ended.
+
+    Raises:
+        FormatError: the files are damaged, or use what zoo cannot express.
+        UsageError: the arguments do not fit the files.
+    """
+    from zoo.convert import convert_files
+
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return convert_files(
+        [Path(p) for p in given], format=format, architecture=architecture, preprocessing=preprocessing
+    )
+
+
+def verify(name: str, *, offline: bool | None = None) -> dict[str, Any]:
+    """Checks a converted model again: its bytes against the receipt, its numbers against the origin framework's.
+
+    Returns:
+        The receipt, with the figures measured now under `parity`.
+
+    Raises:
+        ParityError: the bytes or the numbers are others.
+    """
+    from zoo.convert import parity
+
+    card = info(name)
+    folder = _artifact(card, source=None, offline=offline)
+    receipt = artifact.read_receipt(folder)
+    return {**receipt, "parity": parity(card, artifact.load(folder))}
+
+
+def about(card: ModelCard) -> dict[str, Any]:
+    """Returns what an exported file tells about itself, in its member zoo.json."""
+    names = labels(card)
+    return {
+        "model": card.name,
+        "class_names": None if names is None else [name for _, name in names],
+        "class_ids": None if names is None else [key for key, _ in names],
+        "preprocessing": card.preprocessing.model_dump(mode="json"),
+        "license": card.license.model_dump(mode="json"),
+    }
+
+
+def export(model: keras.Model, path: Path, facts: dict[str, Any]) -> Path:
+    """Writes a model as one .keras file, with `facts` in its member zoo.json; the file appears whole or not at all."""
+    import zipfile
+
+    with cache.atomic_file(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr("zoo.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    return path
+
+
+def _artifact(card: ModelCard, *, source: str | os.PathLike[str] | None, offline: bool | None) -> Path:
+    """Returns the folder of a card's artifact, made now if it is not there."""
+    folder = cache.models_dir() / card.name / artifact.key(card)
+    if (folder / artifact.RECEIPT).exists():
+        return folder
+    from zoo.fetch import fetch
+
+    files = fetch(card, source=source, offline=offline)
+    with cache.lock(folder):
+        if not (folder / artifact.RECEIPT).exists():
+            from zoo.convert import convert_card
+
+            model, receipt = convert_card(card, files)
+            with cache.atomic_folder(folder) as temporary:
+                artifact.save(model, temporary)
+                (temporary / "card.json").write_text(card.model_dump_json(indent=1))
+                artifact.seal(temporary, receipt)
+    return folder
