@@ -17,15 +17,33 @@ Nothing = Literal["none"]
 Origin = Literal["caffe", "keras", "tensorflow", "torch", "mxnet"]
 Status = Literal["verified", "convertible", "unverified"]
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")
 DIGEST_LENGTH = {"sha256": 64, "sha1": 40, "md5": 32, "git_blob": 40}
+CHANNELS = {"RGB": "R, G, B", "BGR": "B, G, R", "gray": "L"}
+_SPDX = """
+    0BSD AFL-3.0 AGPL-3.0-only AGPL-3.0-or-later Apache-2.0 Artistic-2.0 BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear
+    BSL-1.0 CC-BY-3.0 CC-BY-4.0 CC-BY-NC-3.0 CC-BY-NC-4.0 CC-BY-NC-ND-4.0 CC-BY-NC-SA-4.0 CC-BY-ND-4.0 CC-BY-SA-3.0
+    CC-BY-SA-4.0 CC0-1.0 ECL-2.0 EPL-2.0 GPL-2.0-only GPL-2.0-or-later GPL-3.0-only GPL-3.0-or-later ISC LGPL-2.1-only
+    LGPL-2.1-or-later LGPL-3.0-only LGPL-3.0-or-later MIT MIT-0 MPL-2.0 MS-PL ODC-By-1.0 ODbL-1.0 OFL-1.1 PDDL-1.0
+    Unlicense WTFPL Zlib
+"""
+SPDX = frozenset(_SPDX.split())
+"""Licences a card may name without explaining them in `note`."""
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Strict(BaseModel):
     """Base of every part of a card: frozen, strictly typed, unknown keys and NaN refused."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -41,8 +59,9 @@ class UrlPlace(Strict):
     @field_validator("url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        if not re.match(r"https?://[^/\s]+/\S*\Z", url):
-            raise ValueError("expected an address that begins with https:// or http://, without blanks")
+        # Host: ASCII, no user name or password; a look-alike letter or a hidden login is how a place is forged.
+        if not re.match(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*\Z", url):
+            raise ValueError(f"expected https://host/path (or http://) in ASCII without blanks or a login, got {url!a}")
         return url
 
 
@@ -59,14 +78,17 @@ class PackagePlace(Strict):
     @classmethod
     def _pinned(cls, package: str) -> str:
         if not re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*\Z", package):
-            raise ValueError("expected one pinned requirement, name==version")
+            raise ValueError(f"expected one pinned requirement, name==version, got {package!a}")
         return package
 
     @field_validator("member")
     @classmethod
     def _inside(cls, member: str) -> str:
-        if member.startswith("/") or "\\" in member or ".." in member.split("/"):
-            raise ValueError("expected a relative path inside the wheel, with forward slashes and without '..'")
+        parts = member.split("/")
+        if "" in parts or "." in parts or ".." in parts or re.search(r"[\\:\x00-\x1f]", member):
+            raise ValueError(
+                f"expected a relative path inside the wheel, with forward slashes and without '..', got {member!a}"
+            )
         return member
 
 
@@ -78,7 +100,7 @@ class File(Strict):
 
     name: str
     """Name the file carries at its first place."""
-    size: int | Unknown = Field(gt=0)
+    size: PositiveInt | Unknown
     """Bytes."""
     sha256: str | Unknown
     """64 lower-case hexadecimal digits."""
@@ -93,17 +115,17 @@ class File(Strict):
     @classmethod
     def _plain_name(cls, name: str) -> str:
         if not re.match(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z", name):
-            raise ValueError("expected a plain file name: letters, digits, '.', '_', '+', '-'")
+            raise ValueError(f"expected a plain file name: letters, digits, '.', '_', '+', '-', got {name!a}")
         return name
 
     @field_validator("sha256", "sha1", "md5", "git_blob")
     @classmethod
     def _digest(cls, digest: str | None, info: Any) -> str | None:
         length = DIGEST_LENGTH[info.field_name]
-        if digest in (None, "unknown") and (digest is None or info.field_name == "sha256"):
+        if digest is None or (digest == "unknown" and info.field_name == "sha256"):
             return digest
-        if not re.match(rf"[0-9a-f]{{{length}}}\Z", digest or ""):
-            raise ValueError(f"expected {length} lower-case hexadecimal digits, got {digest!r}")
+        if not re.match(rf"[0-9a-f]{{{length}}}\Z", digest):
+            raise ValueError(f"expected {length} lower-case hexadecimal digits, got {len(digest)}: {digest!a}")
         return digest
 
     @model_validator(mode="after")
@@ -111,7 +133,7 @@ class File(Strict):
         if self.sha256 == "unknown":
             for place in self.places:
                 if isinstance(place, UrlPlace) and place.url.startswith("http://"):
-                    raise ValueError(f"{place.url}: plain http needs a sha256; use https or state the sha256")
+                    raise ValueError(f"sha256: plain http needs one: use https or state the sha256 ({place.url})")
         return self
 
     @property
@@ -222,16 +244,21 @@ class Preprocessing(Strict):
 
     @model_validator(mode="after")
     def _one_number_per_channel(self) -> Preprocessing:
+        if isinstance(self.std, tuple) and (not self.std or min(self.std) <= 0):
+            raise ValueError(f"std: expected numbers above 0, got {list(self.std)}")
+        if isinstance(self.resize, ShortSide | Square) and self.resize.size < max(self.height, self.width):
+            raise ValueError(
+                f"resize.size: expected at least {max(self.height, self.width)}, the side that is cut out of it, "
+                f"got {self.resize.size}"
+            )
         if self.channel_order == "unknown":
             return self
         count = 1 if self.channel_order == "gray" else 3
         for key in ("mean", "std"):
             value = getattr(self, key)
             if isinstance(value, tuple) and len(value) != count:
-                order = ", ".join("L" if count == 1 else self.channel_order)
-                raise ValueError(f"{key}: expected {count} number(s) ({order}), got {len(value)}")
-        if isinstance(self.std, tuple) and min(self.std) <= 0:
-            raise ValueError(f"std: expected numbers above 0, got {list(self.std)}")
+                numbers = "1 number" if count == 1 else f"{count} numbers"
+                raise ValueError(f"{key}: expected {numbers} ({CHANNELS[self.channel_order]}), got {len(value)}")
         return self
 
     @property
@@ -243,33 +270,54 @@ class Preprocessing(Strict):
 class Labels(Strict):
     """What the outputs mean."""
 
-    count: int | Unknown = Field(gt=0)
+    count: PositiveInt | Unknown
     """Number of outputs."""
     list: str | Unknown
     """Stem of a file in registry/labels: one line per class, `id<TAB>name`."""
-    offset: int = 0
+    offset: int = Field(default=0, ge=0)
     """Index of the list's first class: 1 where output 0 is a background class."""
+
+    @field_validator("list")
+    @classmethod
+    def _stem(cls, stem: str) -> str:
+        if not NAME.match(stem):
+            raise ValueError(f"expected the stem of a file in registry/labels, such as 'imagenet-2012', got {stem!a}")
+        return stem
 
 
 class Metric(Strict):
     """One published measurement."""
 
     dataset: str
-    top1: float | Unknown = Field(ge=0, le=1)
+    top1: Fraction | Unknown
     """Fraction of images whose first answer is right."""
-    top5: float | Unknown = Field(ge=0, le=1)
+    top5: Fraction | Unknown
     protocol: str
     """How it was measured: crops, size, precision, by whom."""
     source: str
 
 
 class License(Strict):
-    """Three separate matters; SPDX identifiers, or "not stated"."""
+    """Three separate matters; SPDX identifiers, or "not stated"; anything else is explained in `note`."""
 
     code: str
+    """Of the publisher's program."""
     weights: str
+    """Of the files in `files`, where the publisher speaks of the weights themselves."""
     training_data: str
+    """Of the images it was trained on."""
     note: str | None = None
+
+    @model_validator(mode="after")
+    def _spdx_or_explained(self) -> License:
+        for key in ("code", "weights", "training_data"):
+            value = getattr(self, key)
+            if self.note is None and value != "not stated" and value not in SPDX:
+                raise ValueError(
+                    f"{key}: {value!a} is not an SPDX identifier that zoo knows; write one (Apache-2.0), "
+                    '"not stated", or add license.note'
+                )
+        return self
 
 
 class Training(Strict):
@@ -294,6 +342,14 @@ class Check(Strict):
 
     file: str
     """Name of a .json file in registry/checks."""
+
+    @field_validator("file")
+    @classmethod
+    def _json_name(cls, file: str) -> str:
+        if not re.match(r"[a-z0-9][a-z0-9._-]*\.json\Z", file):
+            raise ValueError(f"expected the name of a .json file in registry/checks, got {file!a}")
+        return file
+
     framework: str
     """What computed it, with version."""
     tolerance: float = Field(gt=0, le=1e-4)
@@ -311,6 +367,8 @@ class ModelCard(Strict):
     """As the paper or the publisher calls it: `EfficientNet-Lite0`."""
     summary: str
     """One line for people."""
+    notes: str | None = None
+    """What a user should know before trusting the numbers: quirks of the origin, sources that disagree."""
     source: Source
     files: dict[str, File] = Field(min_length=1)
     """Role (`weights`, `graph`, `mean`) -> file."""
@@ -319,7 +377,7 @@ class ModelCard(Strict):
     labels: Labels
     preprocessing: Preprocessing
     metrics: tuple[Metric, ...]
-    parameters: int | Unknown = Field(gt=0)
+    parameters: PositiveInt | Unknown
     """Trainable parameters, batch-norm statistics not counted."""
     license: License
     training: Training | Unknown
@@ -332,7 +390,7 @@ class ModelCard(Strict):
     @classmethod
     def _name(cls, name: str) -> str:
         if not NAME.match(name):
-            raise ValueError("expected lower-case letters, digits, '.', '_', '-'")
+            raise ValueError(f"expected at most 100 of a-z, 0-9, '.', '_', '-', got {name!a}")
         return name
 
     @field_validator("aliases")
@@ -341,6 +399,20 @@ class ModelCard(Strict):
         for alias in aliases:
             cls._name(alias)
         return aliases
+
+    @field_validator("summary")
+    @classmethod
+    def _one_line(cls, summary: str) -> str:
+        if not summary.strip() or "\n" in summary:
+            raise ValueError("expected one line of text")
+        return summary
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> ModelCard:
+        for name in self.aliases:
+            if self.names.count(name) > 1:
+                raise ValueError(f"aliases: {name!r} is there twice, or is the model's own name")
+        return self
 
     @model_validator(mode="after")
     def _files_are_there(self) -> ModelCard:
@@ -363,7 +435,7 @@ class ModelCard(Strict):
         for fact in _FACTS:
             if getattr(self, fact) == "unknown" or any(key.split(".")[0] == fact for key in self.sources):
                 continue
-            raise ValueError(f"sources: no source for {fact!r}; add sources.{fact}, or write the fact as \"unknown\"")
+            raise ValueError(f'sources: no source for {fact!r}; add sources.{fact}, or write the fact as "unknown"')
         if self.status == "verified" and self.check is None:
             raise ValueError("check: a verified model needs the origin framework's output; add it or lower the status")
         return self

@@ -1,0 +1,331 @@
+"""TOML text -> ModelCards, and errors that name file, line and key.
+
+A family file has `origin` and `family` at the top, a `[defaults]` table, and one `[models."name"]` table per variant.
+The defaults are merged under each variant, table by table; where both state a key, the variant's counts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from zoo.errors import CardError
+from zoo.schema import ModelCard
+
+Key = tuple[str | int, ...]
+Data = dict[str, Any]
+
+TOP_KEYS = ("origin", "family", "defaults", "models")
+SHOWN = 3  # problems told at once; the rest is counted
+MISSING = object()
+
+
+def read(path: Path, shown: str | None = None) -> list[ModelCard]:
+    """Reads a family file.
+
+    Args:
+        path: a TOML file.
+        shown: how messages call it; its path when left out.
+
+    Returns:
+        Its models, in the file's order.
+
+    Raises:
+        CardError: the file cannot be read, is not TOML, or a card in it is wrong.
+    """
+    shown = shown or str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CardError(f"{shown}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise CardError(f"{shown}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    return parse(text, shown)
+
+
+def parse(text: str, shown: str) -> list[ModelCard]:
+    """Reads the text of a family file; `shown` is how messages call the file."""
+    data = _toml(text, shown)
+    _check_top(data, text, shown)
+    cards = []
+    for name, own in data["models"].items():
+        merged = merge(data.get("defaults", {}), own)
+        for key in ("name", "origin", "family"):
+            if key in merged:
+                line = _line(text, name, (key,))
+                reason = "the table's title is the name" if key == "name" else "it stands once, at the top of the file"
+                raise CardError(f"{shown}{line}: {_dotted((name, key))}: leave it out; {reason}")
+        merged = {"name": name, "origin": data["origin"], "family": data["family"], **merged}
+        cards.append(_validated(merged, shown, partial(_line, text, name)))
+    return cards
+
+
+def card(data: Mapping[str, Any], shown: str = "card") -> ModelCard:
+    """Makes a ModelCard of a whole card in JSON's types (lists, dicts, numbers, text); `shown` opens the messages."""
+    return _validated(dict(data), shown, lambda key: "")
+
+
+def _line(text: str, name: str, key: Key) -> str:
+    return _at(text, ("models", name, *key), ("defaults", *key))
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> Data:
+    """Merges two tables: tables within are merged likewise, anything else is taken from `over`."""
+    merged = dict(under)
+    for key, value in over.items():
+        old = merged.get(key)
+        # A table that chooses its kind replaces: a `square` resize has no use for a `short-side` one's keys.
+        tables = isinstance(old, dict) and isinstance(value, dict) and not {"kind", "format"} & value.keys()
+        merged[key] = merge(old, value) if tables and isinstance(old, dict) else value
+    return merged
+
+
+def _toml(text: str, shown: str) -> Data:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|(end of document))\)", str(error), re.DOTALL)
+        line, what = "", str(error)
+        if found:
+            number = found[2] or str(max(1, len(text.splitlines())))
+            line, what = f":{number}", found[1] + (" at the end of the file" if found[4] else f" at column {found[3]}")
+        raise CardError(f"{shown}{line}: not TOML: {what}") from None
+    except RecursionError:
+        raise CardError(f"{shown}: not a card: tables or lists nested too deep") from None
+
+
+def _check_top(data: Data, text: str, shown: str) -> None:
+    for key in data:
+        if key not in TOP_KEYS:
+            raise CardError(f"{shown}{_at(text, (key,))}: {key}: unknown key{_nearest(key, TOP_KEYS)}")
+    for key in ("origin", "family"):
+        if not isinstance(data.get(key), str):
+            got = _short(data.get(key, MISSING))
+            raise CardError(f"{shown}{_at(text, (key,))}: {key}: expected text at the top of the file, got {got}")
+    for key in ("defaults", "models"):
+        if not isinstance(data.get(key, {}), dict):
+            raise CardError(f"{shown}{_at(text, (key,))}: {key}: expected a table, got {_short(data[key])}")
+    if not data.get("models"):
+        raise CardError(f'{shown}: models: expected at least one table [models."name"]')
+    for name, own in data["models"].items():
+        if not isinstance(own, dict):
+            raise CardError(f"{shown}{_at(text, ('models', name))}: models.{name}: expected a table, got {_short(own)}")
+
+
+def _validated(data: Data, shown: str, line_of: Callable[[Key], str]) -> ModelCard:
+    name = str(data.get("name", "card"))
+    try:
+        # JSON in strict mode: lists become tuples, but "1" stays text and no number becomes a bool.
+        return ModelCard.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        problems = _problems(error, data)
+    except (TypeError, ValueError, RecursionError):
+        problems = [_not_json(data)]
+    told = [f"{shown}{line_of(key)}: {_dotted((name, *key))}: {what}" for key, what in problems[:SHOWN]]
+    rest = len(problems) - SHOWN
+    raise CardError("; ".join(told) + (f"; and {rest} more" if rest > 0 else "")) from None
+
+
+def _not_json(value: Any, key: Key = ()) -> tuple[Key, str]:
+    """Finds the value that no card can hold: a date, or in Python anything at all."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for part, child in children:
+        if not isinstance(child, dict | list | tuple | str | int | float | bool | None):
+            return (*key, part), f"expected text, a number, a list or a table, got {_short(child)}"
+        found = _not_json(child, (*key, part))
+        if found[1]:
+            return found
+    return key, "" if key else "a card holds text, numbers, lists and tables only"
+
+
+# pydantic's errors in our words: type -> text with the error's context.
+WORDS: dict[str, str] = {
+    "missing": "is missing",
+    "string_type": "expected text",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "bool_type": "expected true or false",
+    "tuple_type": "expected a list",
+    "dict_type": "expected a table",
+    "model_type": "expected a table",
+    "model_attributes_type": "expected a table",
+    "none_required": "expected nothing",
+    "literal_error": "expected {expected}",
+    "finite_number": "expected a finite number",
+    "greater_than": "expected a number above {gt}",
+    "greater_than_equal": "expected a number of at least {ge}",
+    "less_than_equal": "expected a number of at most {le}",
+    "too_short": "expected at least {min_length} entry",
+    "too_long": "expected at most {max_length} entries",
+    "union_tag_not_found": "{discriminator} is missing",
+    "union_tag_invalid": "expected {discriminator} to be one of {expected_tags}, got '{tag}'",
+}
+WRONG_TYPE = {name for name in WORDS if name.endswith("_type")} | {"literal_error", "none_required"}
+WITH_ALTERNATIVES = {name for name in WORDS if name.startswith("union_tag")} | {"missing"}
+
+
+def _problems(error: ValidationError, data: Data) -> list[tuple[Key, str]]:
+    """One problem per key, although pydantic reports one per arm of a union."""
+    groups: dict[Key, list[tuple[Key, Any]]] = {}
+    for item in error.errors(include_url=False):
+        field, key = _real_key(item["loc"], data, item["type"] == "missing")
+        groups.setdefault(field, []).append((key, item))
+    problems = []
+    for field, items in groups.items():
+        # An arm that got past the type is the arm that was meant.
+        meant = [(key, item) for key, item in items if key != field or item["type"] not in WRONG_TYPE]
+        if meant:
+            problems += [_told(key, item, data) for key, item in meant]
+        else:
+            words = list(dict.fromkeys(_words(item) for _, item in items))
+            text = "expected " + " or ".join(word.removeprefix("expected ") for word in words)
+            problems.append((field, f"{text}, got {_short(_value(data, field))}"))
+    return problems
+
+
+def _real_key(loc: tuple[int | str, ...], data: Data, missing: bool) -> tuple[Key, Key]:
+    """Turns pydantic's location into keys of the file, without the names of union arms that stand between them.
+
+    Returns:
+        The field (the key down to where a union begins), and the key itself; the same if there is no union.
+    """
+    here: Any = data
+    key: list[str | int] = []
+    field: Key | None = None
+    entered = False
+    for position, part in enumerate(loc):
+        if entered and isinstance(here, dict) and part == here.get("kind", here.get("format")):
+            entered = False  # the arm that a discriminator chose; pydantic names it first thing inside the table
+        elif (isinstance(here, dict) and part in here) or (isinstance(here, list | tuple) and isinstance(part, int)):
+            key.append(part)
+            here, entered = _value(here, (part,)), True
+        elif missing and position == len(loc) - 1:
+            key.append(part)
+        elif field is None:
+            field = tuple(key)
+    return (tuple(key) if field is None else field), tuple(key)
+
+
+def _told(key: Key, item: Any, data: Data) -> tuple[Key, str]:
+    """The key and the text of one problem."""
+    value = _value(data, key)
+    if item["type"] == "extra_forbidden":
+        return key, f"unknown key{_nearest(str(key[-1]), _allowed_keys(data, key[:-1]))}"
+    if item["type"] == "value_error":
+        text = str(item["ctx"]["error"])
+        named = re.match(r"([a-z_][a-z0-9_]*(?:\.[a-z0-9_]+)*): ", text)
+        return ((*key, *named[1].split(".")), text[named.end() :]) if named else (key, text)
+    got = "" if item["type"] in WITH_ALTERNATIVES else f", got {_short(value)}"
+    return key, _words(item) + got
+
+
+def _words(item: Any) -> str:
+    if item["type"] not in WORDS:
+        return str(item["msg"])
+    return WORDS[item["type"]].format(**item.get("ctx", {}))
+
+
+def _value(data: Any, key: Key) -> Any:
+    for part in key:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return MISSING
+    return data
+
+
+def _allowed_keys(data: Data, key: Key) -> list[str]:
+    """Keys that the table at `key` may have, from the card's JSON schema."""
+    schema = ModelCard.model_json_schema()
+    here = _arms(schema, schema, data)
+    value: Any = data
+    for part in key:
+        value = value[part]
+        step: list[Data] = []
+        for arm in here:
+            child = arm.get("properties", {}).get(part) or arm.get("items") or arm.get("additionalProperties")
+            step += _arms(schema, child, value) if isinstance(child, dict) else []
+        here = step
+    return sorted({name for arm in here for name in arm.get("properties", {})})
+
+
+def _arms(root: Data, node: Data, value: Any) -> list[Data]:
+    """Follows references and unions; a union with a discriminator gives the arm that `value` chose."""
+    if "$ref" in node:
+        return _arms(root, root["$defs"][node["$ref"].rsplit("/", 1)[1]], value)
+    if "discriminator" in node:
+        chosen = value.get(node["discriminator"]["propertyName"]) if isinstance(value, dict) else None
+        mapping = node["discriminator"]["mapping"]
+        return _arms(root, {"$ref": mapping[chosen]}, value) if chosen in mapping else []
+    return [arm for child in node.get("anyOf", []) for arm in _arms(root, child, value)] or [node]
+
+
+def _nearest(key: str, allowed: list[str] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(key, allowed, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(allowed)}" if allowed else ""
+
+
+def _short(value: Any) -> str:
+    if value is MISSING:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _dotted(key: Key) -> str:
+    """`("alexnet", "files", "graph", "places", 0, "url")` as people write it: `alexnet.files.graph.places[0].url`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
+    return text.removeprefix(".")
+
+
+KEY_PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.|\Z)""")
+
+
+def _at(text: str, *keys: Key) -> str:
+    """`:12` for the line that states the key (or the nearest table around it), or nothing.
+
+    A light search, not a parser: several keys may be meant (a variant's own, the defaults'); the first that is stated
+    in full counts, then whichever is stated most fully.
+    """
+    best, number = (False, 0, 0), 0
+    seen: dict[Key, int] = {}
+    header: Key = ()
+    for line, content in enumerate(text.splitlines(), 1):
+        title = re.match(r"\s*(\[\[?)([^\]]*)\]", content)
+        pair = re.match(r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_.-])+)\s*=""", content)
+        if title and (parts := _parts(title[2])):
+            header = parts
+            if title[1] == "[[":
+                seen[parts] = seen.get(parts, -1) + 1
+                header = (*parts, seen[parts])
+            stated = header
+        elif pair and (parts := _parts(pair[1])):
+            stated = (*header, *parts)
+        else:
+            continue
+        for order, key in enumerate(keys):
+            if stated == key[: len(stated)]:
+                score = (len(stated) == len(key), len(stated), -order)
+                best, number = max((best, number), (score, line), key=lambda found: found[0])
+    return f":{number}" if number else ""
+
+
+def _parts(dotted: str) -> Key:
+    parts: list[str] = []
+    position = 0
+    while position < len(dotted):
+        found = KEY_PART.match(dotted, position)
+        if not found:
+            return ()
+        parts.append(found[1] if found[1] is not None else found[2] if found[2] is not None else found[3])
+        position = found.end()
+    return tuple(parts)

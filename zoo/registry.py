@@ -1,0 +1,261 @@
+"""Finds, lists and names cards: the built-in registry, the user's own folders, and cards registered at run time.
+
+Layout: `<origin>/<family>.toml` (several variants a file, see `zoo.cards`), `labels/<list>.txt`, `checks/<model>.json`.
+The environment variable ZOO_REGISTRY adds the user's own: folders or TOML files, separated as in PATH.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, get_args
+
+from zoo import cards
+from zoo.errors import CardError, UnknownModelError, UsageError
+from zoo.schema import File, ModelCard, Origin, Status
+
+_registered: dict[str, ModelCard] = {}
+_shown: dict[str, str] = {}  # model name -> the file that states it, for messages
+
+
+def folder() -> Path:
+    """The built-in registry's folder: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "_registry"
+    return installed if installed.is_dir() else package.parent / "registry"
+
+
+def list_models(
+    pattern: str = "*", *, origin: str | None = None, family: str | None = None, status: str | None = None
+) -> list[ModelCard]:
+    """Lists the models zoo knows, in natural order of their names.
+
+    Args:
+        pattern: shell wildcard that a name or an alias must match, such as `"efficientnet*"`.
+        origin: framework a model came from: caffe, keras, tensorflow, torch or mxnet.
+        family: family, as cards state it.
+        status: verified, convertible or unverified.
+
+    Returns:
+        The cards that meet all conditions.
+
+    Raises:
+        CardError: a registry file is wrong.
+        UsageError: there is no such origin, family or status.
+
+    Example:
+        >>> import zoo
+        >>> [card.name for card in zoo.list_models("efficientnet-lite0")]
+        ['efficientnet-lite0']
+    """
+    found = list(_all().values())
+    allowed = {
+        "origin": get_args(Origin),
+        "family": sorted({card.family for card in found}),
+        "status": get_args(Status),
+    }
+    for key, wanted in (("origin", origin), ("family", family), ("status", status)):
+        if wanted is None:
+            continue
+        if wanted not in allowed[key]:
+            raise UsageError(f"{key}: expected one of {', '.join(allowed[key])}, got {wanted!r}")
+        found = [card for card in found if getattr(card, key) == wanted]
+    found = [card for card in found if any(fnmatchcase(name, pattern) for name in card.names)]
+    return sorted(found, key=lambda card: _natural(card.name))
+
+
+def info(name: str) -> ModelCard:
+    """Gives the card of one model.
+
+    Args:
+        name: the model's name or one of its aliases.
+
+    Returns:
+        The card.
+
+    Raises:
+        CardError: a registry file is wrong.
+        UnknownModelError: no model has this name; the message offers the nearest.
+
+    Example:
+        >>> import zoo
+        >>> zoo.info("efficientnet-lite0").labels.count
+        1000
+    """
+    names = {known: card for card in _all().values() for known in card.names}
+    if name in names:
+        return names[name]
+    close = difflib.get_close_matches(str(name).lower(), names, 3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list` shows all {len(_all())}")
+
+
+def register(card_or_path: ModelCard | Mapping[str, Any] | str | os.PathLike[str]) -> ModelCard:
+    """Adds a model for the rest of this process.
+
+    Args:
+        card_or_path: a ModelCard, a dict of a whole card, or the path of a TOML file that holds one model.
+
+    Returns:
+        The card.
+
+    Raises:
+        CardError: the card is wrong, or its name, an alias or a file contradicts a model that is already known.
+        UsageError: the file holds several models.
+    """
+    if isinstance(card_or_path, ModelCard):
+        card, shown = card_or_path, "register"
+    elif isinstance(card_or_path, Mapping):
+        card, shown = cards.card(card_or_path, "register"), "register"
+    else:
+        shown = os.fspath(card_or_path)
+        read = cards.read(Path(shown))
+        if len(read) != 1:
+            raise UsageError(
+                f"{shown}: holds {len(read)} models, register takes one; set ZOO_REGISTRY={shown} for all of them"
+            )
+        card = read[0]
+    _check_together([*_all().values(), card], {**_shown, card.name: shown})
+    _registered[card.name] = card
+    _shown[card.name] = shown
+    return card
+
+
+def labels(card: ModelCard) -> list[tuple[str, str]] | None:
+    """Gives the meaning of a model's outputs.
+
+    Args:
+        card: the model.
+
+    Returns:
+        (id, name) per output index, the card's offset applied; None if nobody says what the outputs mean.
+
+    Raises:
+        CardError: the list is missing, malformed, or has another length than the card says.
+    """
+    wanted = card.labels
+    if wanted.list == "unknown":
+        return None
+    classes = [("background", "background")] * wanted.offset + list(label_list(wanted.list))
+    if wanted.count != "unknown" and wanted.count != len(classes):
+        raise CardError(
+            f"{_shown.get(card.name, card.name)}: {card.name}.labels: the model has {wanted.count} outputs, "
+            f"the list {wanted.list!r} gives {len(classes)} (offset {wanted.offset}); correct count, list or offset"
+        )
+    return classes
+
+
+def label_list(stem: str) -> tuple[tuple[str, str], ...]:
+    """Reads a label list of the built-in registry, or else of the user's own: (id, name) per line."""
+    for place in (folder(), *_user_places()):
+        path = place / "labels" / f"{stem}.txt"
+        if path.is_file():
+            return _read_labels(path)
+    known = ", ".join(sorted(path.stem for path in (folder() / "labels").glob("*.txt")))
+    raise CardError(f"registry/labels/{stem}.txt: no such label list; there are: {known}")
+
+
+@functools.cache
+def _read_labels(path: Path) -> tuple[tuple[str, str], ...]:
+    """One class a line, `id<TAB>name`; lines that begin with # are comments."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.startswith("#"):
+            continue
+        key, tab, name = line.partition("\t")
+        if not (key and tab and name.strip()) or "\t" in name:
+            raise CardError(f"registry/labels/{path.name}:{number}: expected id<TAB>name, got {line!a}")
+        found.append((key, name))
+    return tuple(found)
+
+
+def _all() -> dict[str, ModelCard]:
+    """Every card by name: built-in, the user's, registered."""
+    known = {**_builtin(), **_users(os.environ.get("ZOO_REGISTRY", ""))}
+    if _registered:
+        _check_together([*known.values(), *_registered.values()], _shown)
+    return {**known, **_registered}
+
+
+@functools.cache
+def _builtin() -> dict[str, ModelCard]:
+    found = []
+    root = folder()
+    for path in sorted(root.glob("*/*.toml")):
+        shown = f"registry/{path.parent.name}/{path.name}"
+        read = cards.read(path, shown)
+        for card in read:
+            if card.origin != path.parent.name:
+                raise CardError(
+                    f"{shown}: origin: {card.origin!r} belongs in registry/{card.origin}/, not in {path.parent.name}/"
+                )
+        found += [(card, shown) for card in read]
+    return _together(found)
+
+
+@functools.cache
+def _users(places: str) -> dict[str, ModelCard]:
+    found = []
+    for place in _user_places(places):
+        if not place.exists():
+            raise CardError(f"ZOO_REGISTRY: {place}: no such file or folder; correct the variable or unset it")
+        for path in sorted(place.rglob("*.toml")) if place.is_dir() else [place]:
+            found += [(card, str(path)) for card in cards.read(path)]
+    both = _together(found, _builtin())
+    return {name: card for name, card in both.items() if name not in _builtin()}
+
+
+def _user_places(places: str | None = None) -> list[Path]:
+    places = os.environ.get("ZOO_REGISTRY", "") if places is None else places
+    return [Path(place).expanduser() for place in places.split(os.pathsep) if place]
+
+
+def _together(found: list[tuple[ModelCard, str]], known: Mapping[str, ModelCard] | None = None) -> dict[str, ModelCard]:
+    """Joins cards with those already known, once they are found not to contradict each other."""
+    known = known or {}
+    shown = {name: _shown.get(name, "registry") for name in known}
+    every = [*known.values()]
+    for card, file in found:
+        if card.name in shown:
+            raise CardError(
+                f"{file}: {card.name}: there is already a model of this name in {shown[card.name]}; rename one"
+            )
+        shown[card.name] = file
+        every.append(card)
+    _check_together(every, shown)
+    _shown.update(shown)
+    return {card.name: card for card in every}
+
+
+def _check_together(every: Iterable[ModelCard], shown: Mapping[str, str]) -> None:
+    """Refuses two models of one name, and files whose bytes are the same but whose name or size differ."""
+    names: dict[str, ModelCard] = {}
+    files: dict[str, tuple[str, File]] = {}
+    for card in every:
+        where = shown.get(card.name, "register")
+        for name in card.names:
+            other = names.get(name)
+            names[name] = card
+            if other is not None:
+                raise CardError(
+                    f"{where}: {card.name}: the name {name!r} belongs to {other.name} "
+                    f"({shown.get(other.name, 'register')}); a name or alias can stand once"
+                )
+        for role, file in card.files.items():
+            for algorithm, digest in file.digests.items():
+                at, twin = files.setdefault(f"{algorithm}:{digest}", (f"{card.name}.files.{role}", file))
+                if (twin.name, twin.size) != (file.name, file.size):
+                    raise CardError(
+                        f"{where}: {card.name}.files.{role}: {file.name} ({file.size} bytes) has the {algorithm} of "
+                        f"{at}, which is {twin.name} ({twin.size} bytes); the same bytes have one name and size"
+                    )
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sorts resnet-50 before resnet-101."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"\d+|\D+", name)]
