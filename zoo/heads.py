@@ -144,7 +144,7 @@ def split(model: keras.Model, layer_name: str) -> tuple[keras.Model, keras.Model
     if layer_name not in cut_points(model):
         raise UsageError(f"{model.name}: cannot be cut after {layer_name!r}; see zoo.heads.cut_points for where it can")
     tensor = find(model, layer_name)
-    return keras.Model(model.inputs, tensor), keras.Model(tensor, model.outputs)
+    return keras.Model(model.input, tensor), keras.Model(tensor, model.output)
 
 
 def find(model: keras.Model, name: str) -> Any:
