@@ -160,6 +160,21 @@ def label_list(stem: str) -> tuple[tuple[str, str], ...]:
     raise CardError(f"registry/labels/{stem}.txt: no such label list; there are: {known}")
 
 
+def check_file(card: ModelCard) -> Path | None:
+    """Finds the origin framework's output for a card, in the built-in registry's checks or else in the user's own.
+
+    Raises:
+        CardError: the card names a file that is not there.
+    """
+    if card.check is None:
+        return None
+    for place in (folder(), *_user_places()):
+        path = place / "checks" / card.check.file
+        if path.is_file():
+            return path
+    raise CardError(f"registry/checks/{card.check.file}: no such file; {card.name}.check names it")
+
+
 @functools.cache
 def _read_labels(path: Path) -> tuple[tuple[str, str], ...]:
     """One class a line, `id<TAB>name`; lines that begin with # are comments."""
