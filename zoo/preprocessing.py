@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import PIL.Image
+from PIL import ImageOps, UnidentifiedImageError
 from pydantic import TypeAdapter, ValidationError
 
 from zoo.errors import DataError, UnknownFactError, UnsupportedError, UsageError
@@ -26,25 +27,25 @@ from zoo.schema import CropFraction, CropPadding, MeanFile, ModelCard, Preproces
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    ImageLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+    Image = str | os.PathLike[str] | PIL.Image.Image | NDArray[np.uint8]
 
 IMAGE_SUFFIXES = frozenset(
     f".{suffix}" for suffix in ("bmp", "gif", "jpeg", "jpg", "jpe", "jfif", "png", "ppm", "pgm", "tif", "tiff", "webp")
 )
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb, half a gigabyte as RGB
 FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "area": Image.Resampling.BOX,
+    "nearest": PIL.Image.Resampling.NEAREST,
+    "bilinear": PIL.Image.Resampling.BILINEAR,
+    "bicubic": PIL.Image.Resampling.BICUBIC,
+    "lanczos": PIL.Image.Resampling.LANCZOS,
+    "area": PIL.Image.Resampling.BOX,
 }
 KINDS = ", ".join(
     get_args(arm.model_fields["kind"].annotation)[0] for arm in (ShortSide, Square, CropFraction, CropPadding)
 )
 
 
-def load_image(source: ImageLike) -> Image.Image:
+def load_image(source: Image) -> PIL.Image.Image:
     """Gives an image as upright 8-bit RGB, whatever it was.
 
     Turned as its EXIF says; transparency laid over white; 16-bit grey cut to its upper 8 bits (as Pillow does with
@@ -62,15 +63,20 @@ def load_image(source: ImageLike) -> Image.Image:
     """
     if isinstance(source, np.ndarray):
         return _upright_rgb(_from_array(source), "array")
-    if isinstance(source, Image.Image):
-        return _upright_rgb(source, getattr(source, "filename", "") or "image")
-    name = os.fspath(source)
+    if isinstance(source, PIL.Image.Image):
+        name = str(getattr(source, "filename", "") or "image")
+    elif isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+    else:
+        raise DataError(f"expected a path, a PIL image or a uint8 array, got {type(source).__name__}")
     try:
-        with Image.open(name) as image:
+        if isinstance(source, PIL.Image.Image):
+            return _upright_rgb(source, name)
+        with PIL.Image.open(name) as image:
             return _upright_rgb(image, name)
     except UnidentifiedImageError:
         raise DataError(f"{name}: not an image that Pillow can read") from None
-    except Image.DecompressionBombError:
+    except PIL.Image.DecompressionBombError:
         raise DataError(f"{name}: more than {MAX_PIXELS:,} pixels; shrink it first") from None
     except FileNotFoundError:
         raise DataError(f"{name}: no such file") from None
@@ -80,17 +86,17 @@ def load_image(source: ImageLike) -> Image.Image:
         raise DataError(f"{name}: damaged image: {_one_line(error)}") from None
 
 
-def _from_array(array: NDArray[Any]) -> Image.Image:
+def _from_array(array: NDArray[Any]) -> PIL.Image.Image:
     shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if array.dtype != np.uint8 or not shaped or array.size == 0:
         raise DataError(
             f"array: expected uint8 of shape (H, W), (H, W, 3) or (H, W, 4) with values 0..255, "
             f"got {array.dtype} of shape {array.shape}"
         )
-    return Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2:] == (1,) else array))
+    return PIL.Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2:] == (1,) else array))
 
 
-def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+def _upright_rgb(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise DataError(f"{name}: {image.width} x {image.height} is more than {MAX_PIXELS:,} pixels; shrink it first")
     image.load()
@@ -105,17 +111,17 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         raise DataError(f"{name}: floating-point pixels have no known range; save it with 8 bits a channel")
     if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         above = image.convert("RGBA")
-        paper = Image.new("RGBA", above.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(paper, above)
+        paper = PIL.Image.new("RGBA", above.size, (255, 255, 255, 255))
+        image = PIL.Image.alpha_composite(paper, above)
     return image.convert("RGB")
 
 
-def _from_integers(image: Image.Image, name: str) -> Image.Image:
+def _from_integers(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     """16-bit grey, which Pillow would clip at 255."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise DataError(f"{name}: 32-bit pixels have no known range; save it with 8 or 16 bits a channel")
-    return Image.fromarray((values >> 8).astype(np.uint8))
+    return PIL.Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def _one_line(error: BaseException) -> str:
@@ -123,7 +129,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def resize_and_crop(
-    image: Image.Image,
+    image: PIL.Image.Image,
     preprocessing: Preprocessing,
     *,
     resize: Resize | Mapping[str, Any] | None = None,
@@ -163,7 +169,7 @@ def resize_and_crop(
     return np.asarray(image.crop((left, top, left + width, top + height)).resize(size, kernel))
 
 
-def _short_side(image: Image.Image, size: int) -> tuple[int, int]:
+def _short_side(image: PIL.Image.Image, size: int) -> tuple[int, int]:
     """New (width, height); the longer side is rounded down, as torchvision and timm do."""
     short, long = sorted(image.size)
     other = int(size * long / short)
@@ -172,19 +178,19 @@ def _short_side(image: Image.Image, size: int) -> tuple[int, int]:
     return (size, other) if image.width <= image.height else (other, size)
 
 
-def _fraction_box(image: Image.Image, rule: CropFraction) -> tuple[int, int, int, int]:
+def _fraction_box(image: PIL.Image.Image, rule: CropFraction) -> tuple[int, int, int, int]:
     """tf.image.central_crop: what is cut off before is rounded down, and as much is cut off behind."""
     left, top = (int((side - side * rule.fraction) / 2) for side in image.size)
     return left, top, image.width - 2 * left, image.height - 2 * top
 
 
-def _padding_box(image: Image.Image, rule: CropPadding, out: int) -> tuple[int, int, int, int]:
+def _padding_box(image: PIL.Image.Image, rule: CropPadding, out: int) -> tuple[int, int, int, int]:
     """tensorflow/tpu models/official/efficientnet/preprocessing.py, _decode_and_center_crop; float32 as there."""
     side = max(1, int(np.float32(out / (out + rule.padding)) * np.float32(min(image.size))))
     return (image.width - side + 1) // 2, (image.height - side + 1) // 2, side, side
 
 
-def _cut(image: Image.Image, left: int, top: int, width: int, height: int) -> NDArray[np.uint8]:
+def _cut(image: PIL.Image.Image, left: int, top: int, width: int, height: int) -> NDArray[np.uint8]:
     return np.asarray(image.crop((left, top, left + width, top + height)))
 
 
@@ -225,7 +231,7 @@ def _interpolation(given: str | None, preprocessing: Preprocessing, name: str) -
 
 def preprocess(
     card: ModelCard | Preprocessing,
-    images: ImageLike | Iterable[ImageLike],
+    images: Image | Iterable[Image],
     *,
     resize: Resize | Mapping[str, Any] | None = None,
     interpolation: str | None = None,
@@ -254,9 +260,9 @@ def preprocess(
     return np.stack(found) if found else np.zeros((0, rules.height, rules.width, 3), np.uint8)
 
 
-def as_list(images: ImageLike | Iterable[ImageLike]) -> list[ImageLike]:
+def as_list(images: Image | Iterable[Image]) -> list[Image]:
     """One image or many -> a list; an array of four dimensions is many."""
-    if isinstance(images, str | os.PathLike | Image.Image) or (isinstance(images, np.ndarray) and images.ndim != 4):
+    if isinstance(images, str | os.PathLike | PIL.Image.Image) or (isinstance(images, np.ndarray) and images.ndim != 4):
         return [images]
     return list(images)
 

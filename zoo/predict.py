@@ -1,0 +1,233 @@
+"""What is on an image: a registered model's, a fine-tuned model's or any Keras classifier's first answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from zoo.errors import DataError, FormatError, UsageError
+from zoo.schema import Preprocessing, ShortSide
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from zoo.preprocessing import Image
+    from zoo.schema import Resize
+
+FACTS = "zoo.json"  # the member of a .keras file in which zoo says what the model's outputs mean
+FACTS_LIMIT = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer.
+
+    Args:
+        index: the output's index, from 0.
+        id: the class's identifier (`n02123045`); the index as text where nobody names the classes.
+        name: the class's name (`tabby`); the index as text where nobody names the classes.
+        score: what the model gave for it; a probability from 0 to 1 for the models of the registry.
+    """
+
+    index: int
+    id: str
+    name: str
+    score: float
+
+
+@dataclass(frozen=True)
+class _Classifier:
+    model: Any
+    labels: list[tuple[str, str]] | None
+    preprocessing: Preprocessing
+    name: str
+
+
+def predict(
+    model: str | os.PathLike[str] | keras.Model,
+    images: Image | Iterable[Image],
+    *,
+    top: int = 5,
+    batch_size: int = 32,
+    offline: bool | None = None,
+    resize: Resize | Mapping[str, Any] | None = None,
+    interpolation: str | None = None,
+) -> list[list[Prediction]]:
+    """Says what is on images.
+
+    Args:
+        model: a registered name; a fine-tuning run's folder or any `.keras` file that zoo wrote; or a Keras classifier
+            that takes RGB 0..255 of a fixed size. The last carries no resize rule: the short side is brought to 8/7
+            of the longer side of the input, bilinear, and the centre is cut out.
+        images: one or many of: a path, a PIL image, a uint8 array (H, W, 3) RGB or (H, W) grey; a folder stands for
+            the images in it and below, in the order of `zoo.preprocessing.image_paths`; an array (N, H, W, 3).
+        top: how many answers an image, at most one per class.
+        batch_size: how many images go through the model at once.
+        offline: never use the network; default: whether ZOO_OFFLINE is 1.
+        resize: a resize rule in place of the model's: `{"kind": "short-side", "size": 256}`.
+        interpolation: in place of the model's: nearest, bilinear, bicubic, lanczos or area.
+
+    Returns:
+        Per image, its answers, best first; ties in the order of the classes.
+
+    Raises:
+        DataError: an image cannot be read.
+        UnknownFactError: no source gives the model's resize rule, and `resize` was not given.
+        UnknownModelError: no such model.
+        UsageError: an argument is impossible, or the model is no classifier of images.
+
+    Example:
+        >>> import zoo, skimage.data
+        >>> zoo.predict("efficientnet-lite0", skimage.data.chelsea(), top=1)[0][0].name  # doctest: +SKIP
+        'Egyptian cat'
+    """
+    from zoo.preprocessing import preprocess
+
+    for key, value in (("top", top), ("batch_size", batch_size)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UsageError(f"{key}: expected a whole number of at least 1, got {value!r}")
+    todo = _expand(images)
+    if not todo:
+        return []
+    classifier = _classifier(model, offline)
+    answers: list[list[Prediction]] = []
+    for start in range(0, len(todo), batch_size):
+        chunk = todo[start : start + batch_size]
+        batch = preprocess(classifier.preprocessing, chunk, resize=resize, interpolation=interpolation)
+        answers += _best(_scores(classifier, batch), classifier, top)
+    return answers
+
+
+def _expand(images: Image | Iterable[Image]) -> list[Any]:
+    """Folders become their images; a missing file is told before any model is loaded."""
+    from zoo.preprocessing import as_list, image_paths
+
+    found: list[Any] = []
+    for image in as_list(images):
+        if not isinstance(image, str | os.PathLike):
+            found.append(image)
+            continue
+        path = Path(image)
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder")
+        found += image_paths(path) if path.is_dir() else [path]
+    return found
+
+
+def _classifier(model: Any, offline: bool | None) -> _Classifier:
+    if isinstance(model, str | os.PathLike):
+        path = Path(model)
+        if isinstance(model, os.PathLike) or path.suffix == ".keras" or (path / "model.keras").is_file():
+            return _from_file(path)
+        return _from_registry(str(model), offline)
+    if not hasattr(model, "input_shape"):
+        raise UsageError(
+            f"model: expected a name, a run folder, a .keras file or a Keras model, got {type(model).__name__}"
+        )
+    return _Classifier(model, None, _plain(model), getattr(model, "name", "model"))
+
+
+def _from_registry(name: str, offline: bool | None) -> _Classifier:
+    from zoo import library, registry
+
+    card = registry.info(name)
+    return _Classifier(library.load(name, offline=offline), registry.labels(card), card.preprocessing, card.name)
+
+
+def _from_file(path: Path) -> _Classifier:
+    file = path / "model.keras" if path.is_dir() else path
+    facts = _facts(file)
+    import keras
+
+    try:
+        model = keras.saving.load_model(file, safe_mode=True, compile=False)
+    except Exception as error:  # Keras raises whatever its layers raise
+        raise FormatError(f"{file}: Keras cannot load it: {' '.join(str(error).split())[:300]}") from error
+    names: list[str] | None = facts.get("class_names")
+    ids: list[str] | None = facts.get("class_ids") or names
+    labels = list(zip(ids, names, strict=True)) if names and ids else None
+    rules = facts.get("preprocessing")
+    try:
+        preprocessing = Preprocessing.model_validate_json(json.dumps(rules)) if rules else _plain(model)
+    except ValidationError as error:
+        raise FormatError(
+            f"{file}: {FACTS}: preprocessing: {error.errors()[0]['msg']}; was it written by zoo?"
+        ) from None
+    return _Classifier(model, labels, preprocessing, str(path))
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    """What zoo wrote into a .keras file about its classes; nothing for a file of Keras's own."""
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file; expected a .keras file or a fine-tuning run's folder")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if FACTS not in archive.namelist():
+                return {}
+            if archive.getinfo(FACTS).file_size > FACTS_LIMIT:
+                raise FormatError(f"{file}: {FACTS}: more than {FACTS_LIMIT} bytes; the file was not written by zoo")
+            facts = json.loads(archive.read(FACTS))
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise FormatError(f"{file}: not a sound .keras file: {error}") from None
+    names, ids = (facts.get(key) for key in ("class_names", "class_ids")) if isinstance(facts, dict) else ((), None)
+    for found in (names, ids):
+        if found is not None and not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
+            raise FormatError(
+                f"{file}: {FACTS}: expected class names as a list of text; the file was not written by zoo"
+            )
+    if names is not None and ids is not None and len(names) != len(ids):
+        raise FormatError(f"{file}: {FACTS}: {len(names)} class names but {len(ids)} class ids")
+    return dict(facts)
+
+
+def _plain(model: Any) -> Preprocessing:
+    """Resize rule for a model that carries none."""
+    shape = model.input_shape
+    fixed = isinstance(shape, tuple) and len(shape) == 4 and all(isinstance(side, int) for side in shape[1:])
+    if not fixed or shape[3] != 3:
+        raise UsageError(
+            f"{model.name}: expected a model of one input (N, height, width, 3) of fixed size, got {shape}"
+        )
+    height, width = shape[1:3]
+    return Preprocessing(
+        height=height,
+        width=width,
+        channel_order="RGB",
+        value_range=(0.0, 255.0),
+        mean="none",
+        std="none",
+        resize=ShortSide(kind="short-side", size=-(-max(height, width) * 8 // 7)),
+        interpolation="bilinear",
+        library="pil",
+        antialias=True,
+    )
+
+
+def _scores(classifier: _Classifier, batch: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    scores = np.asarray(classifier.model.predict_on_batch(batch))
+    if scores.ndim != 2:
+        raise UsageError(f"{classifier.name}: expected a classifier with outputs (N, classes), got {scores.shape}")
+    if classifier.labels is not None and len(classifier.labels) != scores.shape[1]:
+        raise FormatError(f"{classifier.name}: {scores.shape[1]} outputs but {len(classifier.labels)} class names")
+    return scores
+
+
+def _best(scores: np.ndarray, classifier: _Classifier, top: int) -> list[list[Prediction]]:
+    import numpy as np
+
+    labels = classifier.labels or [(str(index), str(index)) for index in range(scores.shape[1])]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return [
+        [Prediction(int(index), labels[index][0], labels[index][1], float(row[index])) for index in best]
+        for row, best in zip(scores, order, strict=True)
+    ]
