@@ -1,0 +1,66 @@
+# Needs make and Python 3.11, 3.12 or 3.13; everything else is put into .venv by `make install`.
+# Another interpreter: make install PYTHON=/path/to/python
+
+CANDIDATES = python3.11 python3.12 python3.13 python3 python
+FITS       = import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+VENV       = .venv
+BIN        = $(VENV)/bin
+BACKENDS   = .venv-backends
+
+.PHONY: help install demo test test-backends lint format bench clean
+.DEFAULT_GOAL = help
+
+help:
+	@echo 'make install        everything for development, in $(VENV) (once; takes minutes)'
+	@echo 'make demo           name what is on photographs, then fine-tune on digits; results in zoo-demo/'
+	@echo 'make test           the tests'
+	@echo 'make test-backends  an exported model on the torch and JAX backends, in $(BACKENDS) without zoo'
+	@echo 'make lint           format, ruff and mypy, changing nothing'
+	@echo 'make format         ruff, changing files'
+	@echo 'make bench          start-up times'
+	@echo 'make clean          remove what the other targets made; the cache of models stays'
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@python=; for candidate in $(PYTHON) $(if $(PYTHON),,$(CANDIDATES)); do \
+	  if "$$candidate" -c '$(FITS)' >/dev/null 2>&1; then python=$$candidate; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo 'make: zoo needs Python 3.11, 3.12 or 3.13 with venv (on Debian: apt install python3-venv);' \
+	       'none of these is one: $(if $(PYTHON),$(PYTHON),$(CANDIDATES))' >&2; exit 1; fi; \
+	echo "installing into $(VENV) with $$($$python --version), about 2 GB"; \
+	[ -x $(BIN)/python ] || "$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/zoo demo
+
+test: install
+	$(BIN)/python -m pytest
+
+# Only Keras and the two other backends: what a person has who was given a .keras file. pip's own settings decide
+# between the CPU and the CUDA build of torch; either will do.
+$(BACKENDS)/.installed: Makefile
+	[ -x $(BACKENDS)/bin/python ] || $(BIN)/python -m venv $(BACKENDS)
+	$(BACKENDS)/bin/python -m pip install --quiet --disable-pip-version-check 'keras==3.15.1' 'torch==2.13.0' 'jax>=0.4.34'
+	@touch $@
+
+test-backends: install $(BACKENDS)/.installed
+	$(BIN)/python tests/backends/check_export.py $(BACKENDS)/bin/python
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python tests/benchmarks/startup.py
+
+clean:
+	rm -rf $(VENV) $(BACKENDS) zoo-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find zoo tests -name __pycache__ -type d -prune -exec rm -rf {} +

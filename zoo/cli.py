@@ -1,0 +1,213 @@
+"""The command `zoo`: each command parses its arguments, calls the library and prints what comes back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from zoo import __version__
+from zoo.errors import ZooError
+
+SECTIONS = {
+    "Find a model": ("list", "info"),
+    "Use it": ("get", "predict", "verify"),
+    "Make one": ("finetune", "convert"),
+    "See it work": ("demo",),
+}
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+offline_option = click.option("--offline", is_flag=True, default=None, help="Never use the network (or ZOO_OFFLINE=1).")
+source_option = click.option(
+    "--source", metavar="PATH", help="Folder or file of yours where the model's files are looked for first, by hash."
+)
+
+
+class _Grouped(click.Group):
+    """Lists the commands under headings, in the order in which they are needed."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(80)) for name in names])
+
+
+@click.group(cls=_Grouped, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="zoo %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Pretrained convnets as plain Keras models: find, fetch, predict, fine-tune."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@cli.command("list")
+@click.argument("pattern", default="*")
+@click.option("--origin", help="Framework it came from: caffe, keras, tensorflow, torch, mxnet.")
+@click.option("--family", help="Family, such as efficientnet-lite.")
+@click.option("--status", help="verified, convertible or unverified.")
+@as_json_option
+def list_(pattern: str, origin: str | None, family: str | None, status: str | None, as_json: bool) -> None:
+    """List the models whose name fits PATTERN (shell wildcards)."""
+    from zoo import show
+    from zoo.registry import list_models
+
+    cards = list_models(pattern, origin=origin, family=family, status=status)
+    if as_json:
+        click.echo(show.as_json([card.model_dump(mode="json") for card in cards]))
+    else:
+        click.echo(show.models(cards, show.width()))
+
+
+@cli.command()
+@click.argument("name")
+@as_json_option
+def info(name: str, as_json: bool) -> None:
+    """Show everything that is known about a model, with sources."""
+    from zoo import registry, show
+
+    card = registry.info(name)
+    click.echo(show.as_json(card.model_dump(mode="json")) if as_json else show.card(card, show.width()))
+
+
+@cli.command()
+@click.argument("name")
+@click.option("-o", "--output", metavar="FILE.keras", help="Export to this file, for keras.saving.load_model.")
+@source_option
+@offline_option
+def get(name: str, output: str | None, source: str | None, offline: bool | None) -> None:
+    """Fetch, check and convert a model; print where it is."""
+    from zoo import library
+
+    click.echo(str(library.get(name, output=output, source=source, offline=offline)))
+
+
+@cli.command()
+@click.argument("model", metavar="NAME|RUN")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--top", default=5, show_default=True, help="Answers per image.")
+@offline_option
+@as_json_option
+def predict(model: str, images: tuple[str, ...], top: int, offline: bool | None, as_json: bool) -> None:
+    """Name what is on images, with a model or a fine-tuning run; a folder stands for its images."""
+    from dataclasses import asdict
+
+    from zoo import show
+    from zoo.predict import predict as name_images
+    from zoo.preprocessing import image_paths
+
+    paths = [found for image in images for found in (image_paths(image) if os.path.isdir(image) else [image])]
+    answers = name_images(model, paths, top=top, offline=offline)
+    pairs = [(str(path), found) for path, found in zip(paths, answers, strict=True)]
+    if as_json:
+        click.echo(show.as_json([{"image": path, "predictions": [asdict(a) for a in found]} for path, found in pairs]))
+    else:
+        click.echo("\n\n".join(show.predictions(path, found, show.width()) for path, found in pairs))
+
+
+@cli.command()
+@click.argument("name")
+@offline_option
+@as_json_option
+def verify(name: str, offline: bool | None, as_json: bool) -> None:
+    """Check a model's numbers against the origin framework's, now."""
+    from zoo import library, show
+
+    receipt = library.verify(name, offline=offline)
+    click.echo(show.as_json(receipt) if as_json else show.receipt(receipt, show.width()))
+
+
+@cli.command()
+@click.argument("name")
+@click.argument("data", metavar="DATA_DIR")
+@click.option("-o", "--output", required=True, metavar="RUN_DIR", help="New folder for the model and its metrics.")
+@click.option("--strategy", default="auto", show_default=True, help="auto, linear, head or blocks.")
+@click.option("--epochs", type=int, help="Most epochs; the plan chooses if left out.")
+@click.option("--batch-size", type=int, help="Images per step; the plan chooses if left out.")
+@click.option("--learning-rate", type=float, help="Peak learning rate; the plan chooses if left out.")
+@click.option("--validation", type=float, default=0.2, show_default=True, help="Share of images held out.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides split, order and augmentation.")
+@click.option("--no-augment", "augment", is_flag=True, flag_value=False, default=True, help="Train on images as is.")
+@click.option(
+    "--mixed-precision/--no-mixed-precision", default=None, help="16-bit arithmetic; the plan chooses if left out."
+)
+@click.option("--dry-run", is_flag=True, help="Stop after the plan.")
+@as_json_option
+def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
+    """Fine-tune on DATA_DIR, a folder with one subfolder of images per class."""
+    from zoo import show
+    from zoo.finetune import finetune as run
+
+    result = run(name, data, **choices)
+    if as_json:
+        click.echo(show.as_json(result.as_json()))
+    else:
+        click.echo(show.receipt(result.metrics, show.width()))
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.option("-o", "--output", required=True, metavar="OUT.keras", help="File to write.")
+@click.option("--format", "format_", help="caffe or pytorch; told from the files if left out.")
+@click.option("--architecture", help="For weights that carry no graph, such as efficientnet-lite0.")
+def convert(files: tuple[str, ...], output: str, format_: str | None, architecture: str | None) -> None:
+    """Convert model files of your own to a .keras file."""
+    from zoo import library
+
+    model = library.convert(list(files), format=format_, architecture=architecture)
+    click.echo(str(library.export(model, Path(output), {"files": [Path(file).name for file in files]})))
+
+
+@cli.command()
+@click.option("-o", "--output", default="zoo-demo", show_default=True, metavar="DIR", help="Where results are put.")
+def demo(output: str) -> None:
+    """Fetch a model, name what is on photographs, fine-tune on digits."""
+    from zoo.demo import run
+
+    run(Path(output), click.echo)
+
+
+def main() -> NoReturn:
+    """Runs the command line and ends the process with its exit code."""
+    from zoo.quiet import silence
+
+    silence()
+    try:
+        # click returns an exit code where --help or a failed write ends it early, else the command's None
+        code = cli.main(prog_name="zoo", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        code = _complain("interrupted", INTERRUPTED)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "zoo"
+        code = _complain(f"{error.format_message()} (`{where} --help` shows how)", error.exit_code)
+    except ZooError as error:
+        code = _complain(str(error), error.exit_code)
+    except BrokenPipeError:
+        code = _reader_left()
+    except Exception as error:
+        if os.environ.get("ZOO_DEBUG") == "1":
+            raise
+        code = _complain(f"unexpected {type(error).__name__}: {error}; ZOO_DEBUG=1 shows the traceback", 1)
+    sys.exit(code)
+
+
+def _complain(text: str, code: int) -> int:
+    """Prints one line, whatever the text holds."""
+    click.echo("zoo: " + " ".join(text.split()), err=True)
+    return code
+
+
+def _reader_left() -> int:
+    """`zoo list | head` is no error; pointing stdout elsewhere keeps Python from complaining when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Keeps TensorFlow's start-up messages off the terminal of the command line.
+
+While its shared libraries load, TensorFlow writes to file descriptor 2 whatever the level says: `All log messages
+before absl::InitializeLog()`, and a note that there is no CUDA. So that one import, and nothing else, writes to a
+temporary file, which is shown if the import fails. Whoever sets TF_CPP_MIN_LOG_LEVEL sees everything as it comes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+
+def silence() -> None:
+    """Hides Python warnings and TensorFlow's messages from now on, except what the user asked to see."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    if LEVEL not in os.environ:
+        os.environ[LEVEL] = "3"
+        sys.meta_path.insert(0, _TensorFlow())
+
+
+class _TensorFlow(MetaPathFinder):
+    """Runs the first import of tensorflow, whichever module asks for it, with file descriptor 2 set aside."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.loader is None:
+            return spec
+        run = spec.loader.exec_module
+
+        def quietly(module: ModuleType) -> None:
+            with _stderr_aside():
+                run(module)
+
+        spec.loader.exec_module = quietly  # type: ignore[method-assign]
+        return spec
+
+
+@contextmanager
+def _stderr_aside() -> Iterator[None]:
+    try:
+        terminal = os.dup(2)
+    except OSError:  # started without a stderr: nothing to keep clean
+        yield
+        return
+    with tempfile.TemporaryFile() as aside:
+        sys.stderr.flush()
+        os.dup2(aside.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            if failed:
+                aside.seek(0)
+                sys.stderr.write(aside.read().decode(errors="replace"))

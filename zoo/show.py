@@ -1,0 +1,147 @@
+"""What the command line prints: tables, cards and JSON as text. Takes values, returns strings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.schema import ModelCard
+
+GAP = "  "
+MODEL_COLUMNS = ("name", "origin", "family", "top-1", "params", "input", "classes", "status", "summary")
+FIRST = ("name", "aliases", "summary", "notes", "origin", "family", "architecture", "status")
+
+
+def width() -> int | None:
+    """Returns the terminal's columns, or None where stdout is a file or a pipe and nothing is to be cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def as_json(value: Any) -> str:
+    """Returns JSON for programs; characters outside ASCII stay as they are."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], limit: int | None = None) -> str:
+    """Lays out text in columns.
+
+    Args:
+        columns: headings.
+        rows: one text per column.
+        limit: characters per line; longer lines end in `…`. None leaves them whole.
+    """
+    lines = [tuple(columns), *(tuple(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    shown = [GAP.join(text.ljust(size) for text, size in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join(_cut(line, limit) for line in shown)
+
+
+def models(cards: Iterable[ModelCard], limit: int | None = None) -> str:
+    """Returns the table of `zoo list`."""
+    return table(MODEL_COLUMNS, [_model_row(card) for card in cards], limit)
+
+
+def card(found: ModelCard, limit: int | None = None) -> str:
+    """Returns everything a card states, one fact a line; what no source gives reads `unknown`."""
+    facts = found.model_dump(mode="json")
+    for file in facts["files"].values():
+        file["size"] = _counted(file["size"], " bytes")
+    facts["parameters"] = _counted(facts["parameters"])
+    ordered = {key: facts.pop(key) for key in FIRST if key in facts} | facts
+    lines: list[str] = []
+    for key, value in ordered.items():
+        if isinstance(value, dict) and lines:
+            lines.append("")
+        lines += _fact(key, value, 0, limit)
+    return "\n".join(lines)
+
+
+def predictions(shown: str, found: Iterable[Any], limit: int | None = None) -> str:
+    """Returns one image's answers, best first; takes `zoo.Prediction`s."""
+    rows = [f"  {answer.score:7.4f}  {answer.name}{_id(answer)}" for answer in found]
+    return "\n".join([_cut(shown, limit), *(_cut(row, limit) for row in rows)])
+
+
+def receipt(facts: Mapping[str, Any], limit: int | None = None) -> str:
+    """Returns a receipt (nested JSON values) as indented text."""
+    return "\n".join(line for key, value in facts.items() for line in _fact(key, value, 0, limit))
+
+
+def _model_row(card: ModelCard) -> tuple[str, ...]:
+    accuracy = [metric.top1 for metric in card.metrics if metric.top1 != "unknown"]
+    return (
+        card.name,
+        card.origin,
+        card.family,
+        f"{100 * accuracy[0]:.1f} %" if accuracy else "unknown",
+        "unknown" if card.parameters == "unknown" else _millions(card.parameters),
+        f"{card.preprocessing.height}x{card.preprocessing.width}",
+        str(card.labels.count),
+        card.status,
+        card.summary,
+    )
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f}M" if count >= 100_000 else str(count)
+
+
+def _counted(count: int | str, unit: str = "") -> str:
+    return count if isinstance(count, str) else f"{count:,}{unit}"
+
+
+def _id(answer: Any) -> str:
+    return "" if answer.id in (None, "", answer.name) else f"  ({answer.id})"
+
+
+def _cut(line: str, limit: int | None) -> str:
+    return line if limit is None or len(line) <= limit else line[: max(1, limit - 1)] + "…"
+
+
+def _fact(key: str, value: Any, depth: int, limit: int | None) -> list[str]:
+    """`key: value`, or the key and its parts indented under it; nothing for an optional fact that is not stated."""
+    if value is None:
+        return []
+    indent = "  " * depth
+    if isinstance(value, dict):
+        return [f"{indent}{key}:", *(line for k, v in value.items() for line in _fact(k, v, depth + 1, limit))]
+    if isinstance(value, list) and any(isinstance(child, dict | list) for child in value):
+        lines = [f"{indent}{key}:"]
+        for child in value:
+            lines += _wrapped(f"{indent}  - ", _one_line(child), limit)
+        return lines
+    return _wrapped(f"{indent}{key}: ", _text(value), limit)
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, dict):
+        # a place's kind is the name of its next key
+        return "; ".join(f"{k}: {_text(part)}" for k, part in value.items() if part is not None and k != "kind")
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(_text(part) for part in value) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value).strip()
+
+
+def _wrapped(start: str, text: str, limit: int | None) -> list[str]:
+    """Breaks a long fact over lines that hang under its beginning; a file or a pipe gets it on one line."""
+    if limit is None:
+        return [start + " ".join(text.split("\n"))]
+    under = " " * (len(start) - len(start.lstrip()) + 2)
+    return textwrap.wrap(
+        start + text, max(30, limit), subsequent_indent=under, break_long_words=False, break_on_hyphens=False
+    )
