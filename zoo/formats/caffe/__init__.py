@@ -1,0 +1,36 @@
+"""Caffe: a network definition (prototxt) and its weights (caffemodel) -> Graph, without Caffe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from zoo.formats.caffe import network, weights
+from zoo.formats.caffe.ops import OPS
+from zoo.formats.caffe.translate import State, translate
+from zoo.graph import Graph
+
+__all__ = ["read"]
+
+
+def read(graph_path: str | os.PathLike[str], weights_path: str | os.PathLike[str] | None = None) -> Graph:
+    """Reads a Caffe network as it runs at test time.
+
+    Args:
+        graph_path: the prototxt, for deployment or training, of any of Caffe's generations.
+        weights_path: the caffemodel; without it the parameters are `Param` shapes.
+
+    Returns:
+        A Graph whose nodes are named as Caffe's layers and whose parameters are named `<layer>/<index>`, counted as in
+        Caffe; BatchNorm and the Scale right behind it are one BatchNormalization under BatchNorm's name. Data, loss
+        and measuring layers are gone; blobs that the network does not use stand in `unused`.
+
+    Raises:
+        UnsupportedError: layers have no counterpart; all are named.
+        FormatError: a file is damaged, or the two do not belong together.
+    """
+    graph_path = Path(graph_path)
+    net = network.read(graph_path)
+    blobs = None if weights_path is None else weights.read(Path(weights_path))
+    where = "" if weights_path is None else Path(weights_path).name
+    return translate(net, OPS, State(graph_path.name, where, blobs))

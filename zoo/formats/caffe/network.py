@@ -1,0 +1,232 @@
+"""What Caffe does to a network definition before it runs: pick the phase, upgrade old layers, tell values apart."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import FormatError
+from zoo.formats.caffe import legacy, prototxt
+
+MAX_LAYERS = 10_000
+MAX_SIZE = 1 << 31
+
+DATA = frozenset({"Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "AnnotatedData"})
+# A loss with a counterpart at inference, and that counterpart; any other loss or measurement leaves its first input.
+LOSSES = {"SoftmaxWithLoss": "Softmax", "SoftmaxLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
+_MEASURES = re.compile(r"Accuracy|Silence|HDF5Output|\w*Loss")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer as Caffe would run it at test time.
+
+    Args:
+        name: unique among the layers.
+        type: Caffe's current name of the type (`InnerProduct`, never `INNER_PRODUCT`).
+        spec: its message, with the parameters.
+        bottoms: the values it reads; a value is a number, since one blob name has several where layers run in place.
+        tops: the values it makes.
+        where: file, line, name and type, for messages.
+        unknown: its fields that no table knows and that may matter.
+    """
+
+    name: str
+    type: str
+    spec: Any
+    bottoms: tuple[int, ...]
+    tops: tuple[int, ...]
+    where: str
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network ready to translate.
+
+    Args:
+        name: as the file has it, or the file's name.
+        inputs: blob name -> (its value, shape without the batch; None where the file does not say).
+        layers: in the order in which they run.
+        outputs: the values that the network returns.
+        dropped: layer name -> why inference does without it.
+    """
+
+    name: str
+    inputs: Mapping[str, tuple[int, tuple[int, ...] | None]]
+    layers: tuple[Layer, ...]
+    outputs: tuple[int, ...]
+    dropped: Mapping[str, str]
+
+
+def read(path: Path) -> Network:
+    """Reads a prototxt.
+
+    Args:
+        path: the network definition, for deployment or training, in the spelling of any of Caffe's generations.
+
+    Raises:
+        FormatError: the file is damaged or contradicts itself.
+    """
+    net, scan = prototxt.parse(path)
+    if not net.layer:
+        raise FormatError(f"{path.name}: holds no layers; expected a Caffe network definition")
+    if len(net.layer) > MAX_LAYERS:
+        raise FormatError(f"{path.name}: has {len(net.layer):,} layers; at most {MAX_LAYERS:,} are read")
+    return _Reader(path.name, net, scan).network()
+
+
+class _Reader:
+    """State of one pass over the layers: which value each blob name stands for at this point."""
+
+    def __init__(self, file: str, net: Any, scan: prototxt.Scan) -> None:
+        self.file, self.net, self.scan = file, net, scan
+        self.values: dict[str, int] = {}  # blob name -> its value now
+        self.count = 0
+        self.inputs: dict[str, tuple[int, tuple[int, ...] | None]] = {}
+        self.layers: list[Layer] = []
+        self.losses: list[tuple[Layer, float]] = []
+        self.dropped: dict[str, str] = {}
+
+    def network(self) -> Network:
+        for blob, shape in _declared_inputs(self.net, self.file):
+            self._add_input(blob, shape, self.file)
+        for index, spec in enumerate(self.net.layer):
+            spec = legacy.upgrade(spec)
+            where = f"{self.file}:{self.scan.lines[index]}: layer {spec.name!r} ({spec.type or 'no type'})"
+            if not runs_in_test(spec):
+                self.dropped.setdefault(spec.name, "runs in training only")
+            elif spec.type == "Input" or spec.type in DATA:
+                self._add_data(spec, where)
+            else:
+                self._add_layer(spec, where, tuple(self.scan.unknown.get(index, ())))
+        self._end_in_losses()
+        layers = legacy.without_padding_layers(self.layers)
+        read = {value for layer in layers for value in layer.bottoms}
+        made = {value: None for layer in layers for value in layer.tops if value not in read}
+        used = {blob: entry for blob, entry in self.inputs.items() if entry[0] in read}
+        if not made or not used:
+            raise FormatError(f"{self.file}: no layer that runs at test time reads an input; expected a network")
+        return Network(self.net.name or self.file.rsplit(".", 1)[0], used, tuple(layers), tuple(made), self.dropped)
+
+    def _new_value(self, blob: str) -> int:
+        self.count += 1
+        self.values[blob] = self.count
+        return self.count
+
+    def _add_input(self, blob: str, shape: tuple[int, ...] | None, where: str) -> None:
+        if shape is not None and any(not 0 < n < MAX_SIZE for n in shape):
+            raise FormatError(f"{where}: input {blob!r} has the impossible shape {shape} (without the batch)")
+        if blob in self.inputs:  # `input:` and an Input layer for the same blob
+            value, known = self.inputs[blob]
+            self.values[blob], self.inputs[blob] = value, (value, known if shape is None else shape)
+        else:
+            self.inputs[blob] = (self._new_value(blob), shape)
+
+    def _add_data(self, spec: Any, where: str) -> None:
+        """An Input layer, or one that reads a data base: its first top is the image, others are labels."""
+        if spec.type == "Input":
+            shapes = list(spec.input_param.shape)
+            if len(shapes) not in (0, 1, len(spec.top)):
+                raise FormatError(f"{where}: {len(shapes)} shapes for {len(spec.top)} tops; expected one or as many")
+            for i, top in enumerate(spec.top):
+                shape = tuple(shapes[i if len(shapes) > 1 else 0].dim[1:]) if shapes else None
+                self._add_input(top, shape, where)
+            return
+        self.dropped[spec.name] = "reads training data"
+        for i, top in enumerate(spec.top):
+            self._add_input(top, _data_shape(spec) if i == 0 else None, where)
+
+    def _add_layer(self, spec: Any, where: str, unknown: tuple[str, ...]) -> None:
+        loss = _MEASURES.fullmatch(spec.type) is not None
+        if loss and spec.type not in LOSSES:
+            self.dropped[spec.name] = "measures, which inference does without"
+            return
+        missing = [blob for blob in spec.bottom if blob not in self.values]
+        if missing:
+            later = any(missing[0] in other.top for other in self.net.layer)
+            told = "a layer after it makes: the order is wrong, or a cycle" if later else "no layer makes"
+            raise FormatError(f"{where}: reads {missing[0]!r}, which {told}; expected the top of a layer above it")
+        bottoms = tuple(self.values[blob] for blob in spec.bottom)
+        doubled = [blob for blob, times in Counter(spec.top).items() if times > 1]
+        if not spec.name:
+            raise FormatError(f"{where}: has no name; weights are found by it")
+        if not bottoms or doubled or not (spec.top or loss):
+            raise FormatError(f"{where}: has bottoms {list(spec.bottom)} and tops {list(spec.top)}; expected both")
+        if loss:
+            weight = spec.loss_weight[0] if spec.loss_weight else 1.0
+            layer = Layer(spec.name, LOSSES[spec.type], spec, bottoms[:1], (self._new_value(spec.name),), where)
+            self.losses.append((layer, weight))
+            return
+        tops = tuple(self._new_value(blob) for blob in spec.top)
+        self.layers.append(Layer(spec.name, spec.type, spec, bottoms, tops, where, unknown))
+
+    def _end_in_losses(self) -> None:
+        """Turns losses into what they compute at inference; heads with a smaller weight only help training."""
+        main = max((weight for _, weight in self.losses), default=0.0)
+        kept = [layer for layer, weight in self.losses if weight >= main]
+        for layer, weight in self.losses:
+            if weight < main:
+                self._drop_branch(layer.bottoms[0], kept)
+        for layer in kept:
+            if not any(other.type == layer.type and other.bottoms == layer.bottoms for other in self.layers):
+                self.layers.append(layer)
+
+    def _drop_branch(self, end: int, kept: Sequence[Layer]) -> None:
+        """Drops the layers that make a value and whatever only they read."""
+        unread = {end}
+        reads = Counter(value for layer in (*self.layers, *kept) for value in layer.bottoms)
+        for layer in reversed(self.layers[:]):
+            if unread.issuperset(layer.tops) and not any(reads[value] for value in layer.tops):
+                self.layers.remove(layer)
+                self.dropped[layer.name] = "belongs to an auxiliary head, which only helps training"
+                reads.subtract(layer.bottoms)
+                unread.update(layer.bottoms)
+
+
+def runs_in_test(spec: Any) -> bool:
+    """Returns whether a layer's include and exclude rules let it into a network that is deployed (phase TEST)."""
+    if spec.include:
+        return any(_meets(rule) for rule in spec.include)
+    return not any(_meets(rule) for rule in spec.exclude)
+
+
+def _meets(rule: Any) -> bool:
+    stages = {"deploy"}  # the stage NVIDIA DIGITS gives layers that only a deployed network has
+    phase_of_test = 1
+    return (
+        (not rule.HasField("phase") or rule.phase == phase_of_test)
+        and (not rule.HasField("min_level") or rule.min_level <= 0)
+        and (not rule.HasField("max_level") or rule.max_level >= 0)
+        and stages.issuperset(rule.stage)
+        and stages.isdisjoint(rule.not_stage)
+    )
+
+
+def _declared_inputs(net: Any, file: str) -> Iterator[tuple[str, tuple[int, ...] | None]]:
+    """`input:` with `input_shape` or four `input_dim` each; yields shapes without the batch."""
+    count = len(net.input)
+    dims = list(net.input_dim)
+    if net.input_shape and len(net.input_shape) != count:
+        raise FormatError(f"{file}: {count} inputs but {len(net.input_shape)} input_shape; expected one each")
+    if not net.input_shape and dims and len(dims) != 4 * count:
+        raise FormatError(f"{file}: {count} inputs but {len(dims)} input_dim; expected four each")
+    for i, blob in enumerate(net.input):
+        if net.input_shape:
+            yield blob, tuple(net.input_shape[i].dim[1:])
+        else:
+            yield blob, tuple(dims[4 * i + 1 : 4 * i + 4]) or None
+
+
+def _data_shape(spec: Any) -> tuple[int, ...] | None:
+    """The image size a training network's data layer states, if it does; its channels are 3 unless it says grey."""
+    memory = spec.memory_data_param
+    if spec.type == "MemoryData":
+        return (memory.channels, memory.height, memory.width)
+    crop = spec.transform_param.crop_size or spec.data_param.crop_size or spec.image_data_param.crop_size
+    height, width = (crop, crop) if crop else (spec.image_data_param.new_height, spec.image_data_param.new_width)
+    return (1 if spec.transform_param.force_gray else 3, height, width) if height and width else None

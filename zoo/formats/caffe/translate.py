@@ -1,0 +1,236 @@
+"""Caffe layers -> Graph: what an op's translation works with, and the walk over all layers."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from zoo.errors import FormatError, UnsupportedError
+from zoo.formats.caffe.network import Layer, Network
+from zoo.formats.caffe.weights import Blob
+from zoo.graph import Graph, Node, Param
+
+
+class Value(NamedTuple):
+    """A value on its way through the network.
+
+    Args:
+        name: its name in the Graph.
+        shape: without the batch.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class Unsupported(Exception):
+    """A sound layer that the Graph cannot express; collected, so that one error names all of them."""
+
+
+Op: TypeAlias = Callable[["Step"], "Value | Sequence[Value]"]
+
+
+@dataclass
+class State:
+    """What the translation of a whole network collects.
+
+    Args:
+        file: the network definition's name, for messages.
+        weights_file: the weights' name, for messages.
+        weights: layer name -> blobs; None where the network is read without weights.
+    """
+
+    file: str
+    weights_file: str
+    weights: Mapping[str, list[Blob]] | None
+    nodes: list[Node] = field(default_factory=list)
+    params: dict[str, np.ndarray | Param] = field(default_factory=dict)
+    values: dict[int, Value] = field(default_factory=dict)
+    reads: Counter[int] = field(default_factory=Counter)
+    names: set[str] = field(default_factory=set)
+    owners: dict[str, int] = field(default_factory=dict)  # layer name -> its first top, for layers with blobs
+    taken: dict[str, int] = field(default_factory=dict)  # layer name -> blobs used
+    missing: list[str] = field(default_factory=list)
+    bare_norms: set[str] = field(default_factory=set)  # values of BatchNorms that no Scale has given gamma and beta
+
+    def unique(self, name: str) -> str:
+        """Returns the name, or one like it if it is taken: Caffe lets layers and blobs share names."""
+        chosen, count = name, 1
+        while chosen in self.names:
+            count += 1
+            chosen = f"{name}:{count}"
+        self.names.add(chosen)
+        return chosen
+
+
+@dataclass
+class Step:
+    """The translation of one layer: its inputs, and how to add parameters and nodes."""
+
+    layer: Layer
+    inputs: tuple[Value, ...]
+    state: State
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def spec(self) -> Any:
+        return self.layer.spec
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The first input's shape, without the batch."""
+        return self.inputs[0].shape
+
+    def blob(self, index: int, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Returns one of the layer's blobs, or None if there are no weights (yet).
+
+        Raises:
+            FormatError: the blob has another shape than the layer needs.
+        """
+        state = self.state
+        if state.owners.setdefault(self.name, self.layer.tops[0]) != self.layer.tops[0]:
+            raise self.damaged("another layer with weights has the same name; weights are found by name: rename one")
+        state.taken[self.name] = max(state.taken.get(self.name, 0), index + 1)
+        if state.weights is None:
+            return None
+        blobs = state.weights.get(self.name, [])
+        if index >= len(blobs):
+            state.missing.append(f"{self.name} (blob {index}, {shape})")
+            return None
+        array = blobs[index].reshaped(shape)
+        if array is None:
+            raise FormatError(
+                f"{state.weights_file}: layer {self.name!r}: blob {index} has shape {blobs[index].array.shape}, "
+                f"{state.file} needs {shape}; the two files do not belong together"
+            )
+        return array
+
+    def param(self, index: int, shape: tuple[int, ...], *, as_shape: tuple[int, ...] | None = None) -> str:
+        """Adds a blob to the Graph's parameters, named `<layer>/<index>` as Caffe counts; returns the name."""
+        array = self.blob(index, shape)
+        wanted = as_shape or shape
+        return self.store(str(index), Param(wanted) if array is None else array.reshape(wanted))
+
+    def store(self, suffix: str, array: np.ndarray | Param) -> str:
+        """Adds an array that no blob holds as it is to the Graph's parameters; returns its name."""
+        name = self.state.unique(f"{self.name}/{suffix}")
+        self.state.params[name] = array
+        return name
+
+    def constant(self, suffix: str, number: float) -> str:
+        """Adds a number from the layer's parameters to the Graph's; returns its name."""
+        return self.store(suffix, np.array(number, dtype=np.float32))
+
+    def node(
+        self, op: str, inputs: Sequence[str], shape: tuple[int, ...], /, *, suffix: str = "", **attrs: Any
+    ) -> Value:
+        """Adds a node, named as the layer or, where one layer becomes several, `<layer>/<suffix>`."""
+        name = self.state.unique(f"{self.name}/{suffix}" if suffix else self.name)
+        self.state.nodes.append(Node(op, name, tuple(inputs), (name,), attrs))
+        return Value(name, shape)
+
+    def replace_node(self, made: str, inputs: Sequence[str]) -> None:
+        """Gives the node that made a value other inputs."""
+        for i in range(len(self.state.nodes) - 1, -1, -1):
+            if self.state.nodes[i].outputs[0] == made:
+                self.state.nodes[i] = replace(self.state.nodes[i], inputs=tuple(inputs))
+                return
+
+    def axis(self, axis: int, *, end: int = 0) -> int:
+        """Returns an axis of the first input, counted from the batch as 0, whichever end it was counted from."""
+        rank = len(self.shape) + 1
+        if not -rank - end <= axis < rank + end:
+            raise self.damaged(f"has axis {axis}, its input {rank} axes")
+        return axis % (rank + end) if axis >= 0 else axis + rank + end
+
+    def damaged(self, what: str) -> FormatError:
+        return FormatError(f"{self.layer.where}: {what}")
+
+    def unsupported(self, what: str) -> Unsupported:
+        return Unsupported(f"{self.name} ({self.layer.type}): {what}")
+
+
+def translate(network: Network, ops: Mapping[str, Op], state: State) -> Graph:
+    """Returns the Graph of a network.
+
+    Args:
+        network: layers in the order in which they run.
+        ops: Caffe's layer type -> its translation.
+        state: fresh, with files and weights.
+
+    Raises:
+        UnsupportedError: some layers cannot be expressed; all of them are named.
+        FormatError: network and weights do not fit together.
+    """
+    strange = [f"{layer.name} ({layer.type or 'no type'})" for layer in network.layers if layer.type not in ops]
+    if strange:
+        raise UnsupportedError(f"{state.file}: unsupported layer types: {', '.join(strange)}")
+    inputs = _inputs(network, state)
+    state.reads.update(value for layer in network.layers for value in layer.bottoms)
+    refused: list[str] = []
+    for layer in network.layers:
+        if any(value not in state.values for value in layer.bottoms):
+            continue  # behind a layer that is refused
+        step = Step(layer, tuple(state.values[value] for value in layer.bottoms), state)
+        try:
+            _translate_layer(step, ops[layer.type])
+        except Unsupported as error:
+            refused.append(str(error))
+    if refused:
+        raise UnsupportedError(f"{state.file}: unsupported layers: {'; '.join(refused)}")
+    if state.missing:
+        some = ", ".join(state.missing[:4]) + (f" and {len(state.missing) - 4} more" if len(state.missing) > 4 else "")
+        raise FormatError(f"{state.weights_file}: lacks weights that {state.file} needs: {some}")
+    outputs = tuple(dict.fromkeys(state.values[value].name for value in network.outputs))
+    graph = Graph(network.name, inputs, outputs, tuple(state.nodes), state.params, _unused(network, state))
+    return graph.check()
+
+
+def _inputs(network: Network, state: State) -> dict[str, tuple[int, ...]]:
+    shapes = {}
+    for blob, (value, shape) in network.inputs.items():
+        if shape is None:
+            raise FormatError(
+                f"{state.file}: does not say what shape input {blob!r} has; add an Input layer with its input_param, "
+                f"or use the network's deploy.prototxt"
+            )
+        state.values[value] = Value(state.unique(blob), shape)
+        shapes[blob] = shape
+    return shapes
+
+
+def _translate_layer(step: Step, op: Op) -> None:
+    if step.layer.unknown:
+        raise step.unsupported(f"has fields that zoo does not know: {', '.join(step.layer.unknown)}")
+    made = op(step)
+    values = [made] if isinstance(made, Value) else list(made)
+    if len(values) != len(step.layer.tops):
+        raise step.damaged(f"has {len(step.layer.tops)} tops; expected {len(values)}")
+    for value in values:
+        if any(n < 1 for n in value.shape):
+            raise step.damaged(f"gives an empty output {value.shape} for input {step.shape} (without the batch)")
+        if math.prod(value.shape) >= 1 << 40:
+            raise step.damaged(f"gives the impossible output {value.shape} (without the batch)")
+    step.state.values.update(zip(step.layer.tops, values, strict=True))
+
+
+def _unused(network: Network, state: State) -> dict[str, str]:
+    """Blobs of the file that the network does not use, and why."""
+    present = {layer.name for layer in network.layers}
+    unused = {}
+    for name, blobs in (state.weights or {}).items():
+        taken = state.taken.get(name, 0)
+        if name in present:
+            reason = f"the layer takes {taken} blobs in {state.file}"
+        else:
+            reason = network.dropped.get(name, f"{state.file} has no such layer")
+        unused.update({f"{name}/{i}": reason for i in range(taken, len(blobs))})
+    return unused
