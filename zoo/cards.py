@@ -74,7 +74,8 @@ def card(data: Mapping[str, Any], shown: str = "card") -> ModelCard:
 
 
 def _line(text: str, name: str, key: Key) -> str:
-    return _at(text, ("models", name, *key), ("defaults", *key))
+    top = [key] if key[:1] in (("origin",), ("family",)) else []
+    return _at(text, ("models", name, *key), ("defaults", *key), *top)
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> Data:
@@ -166,8 +167,8 @@ WORDS: dict[str, str] = {
     "less_than_equal": "expected a number of at most {le}",
     "too_short": "expected at least {min_length} entry",
     "too_long": "expected at most {max_length} entries",
-    "union_tag_not_found": "{discriminator} is missing",
-    "union_tag_invalid": "expected {discriminator} to be one of {expected_tags}, got '{tag}'",
+    "union_tag_not_found": "is missing",
+    "union_tag_invalid": "expected one of {expected_tags}, got '{tag}'",
 }
 WRONG_TYPE = {name for name in WORDS if name.endswith("_type")} | {"literal_error", "none_required"}
 WITH_ALTERNATIVES = {name for name in WORDS if name.startswith("union_tag")} | {"missing"}
@@ -176,17 +177,22 @@ WITH_ALTERNATIVES = {name for name in WORDS if name.startswith("union_tag")} | {
 def _problems(error: ValidationError, data: Data) -> list[tuple[Key, str]]:
     """One problem per key, although pydantic reports one per arm of a union."""
     groups: dict[Key, list[tuple[Key, Any]]] = {}
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
+        if item["type"] == "too_short" and any(
+            other["loc"][: len(item["loc"])] == item["loc"] for other in items if other is not item
+        ):
+            continue  # pydantic does not count entries that are wrong themselves
         field, key = _real_key(item["loc"], data, item["type"] == "missing")
         groups.setdefault(field, []).append((key, item))
     problems = []
-    for field, items in groups.items():
+    for field, group in groups.items():
         # An arm that got past the type is the arm that was meant.
-        meant = [(key, item) for key, item in items if key != field or item["type"] not in WRONG_TYPE]
+        meant = [(key, item) for key, item in group if key != field or item["type"] not in WRONG_TYPE]
         if meant:
             problems += [_told(key, item, data) for key, item in meant]
         else:
-            words = list(dict.fromkeys(_words(item) for _, item in items))
+            words = list(dict.fromkeys(_words(item) for _, item in group))
             text = "expected " + " or ".join(word.removeprefix("expected ") for word in words)
             problems.append((field, f"{text}, got {_short(_value(data, field))}"))
     return problems
@@ -224,6 +230,8 @@ def _told(key: Key, item: Any, data: Data) -> tuple[Key, str]:
         text = str(item["ctx"]["error"])
         named = re.match(r"([a-z_][a-z0-9_]*(?:\.[a-z0-9_]+)*): ", text)
         return ((*key, *named[1].split(".")), text[named.end() :]) if named else (key, text)
+    if item["type"].startswith("union_tag"):
+        key = (*key, item["ctx"]["discriminator"].strip("'"))
     got = "" if item["type"] in WITH_ALTERNATIVES else f", got {_short(value)}"
     return key, _words(item) + got
 
@@ -293,10 +301,10 @@ KEY_PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.|\Z)"
 def _at(text: str, *keys: Key) -> str:
     """`:12` for the line that states the key (or the nearest table around it), or nothing.
 
-    A light search, not a parser: several keys may be meant (a variant's own, the defaults'); the first that is stated
-    in full counts, then whichever is stated most fully.
+    A light search, not a parser. Several keys may be meant (a variant's own, the defaults'): whichever is stated most
+    fully counts, the first of equals.
     """
-    best, number = (False, 0, 0), 0
+    best, number = (-len(text), 0), 0
     seen: dict[Key, int] = {}
     header: Key = ()
     for line, content in enumerate(text.splitlines(), 1):
@@ -314,7 +322,7 @@ def _at(text: str, *keys: Key) -> str:
             continue
         for order, key in enumerate(keys):
             if stated == key[: len(stated)]:
-                score = (len(stated) == len(key), len(stated), -order)
+                score = (len(stated) - len(key), -order)
                 best, number = max((best, number), (score, line), key=lambda found: found[0])
     return f":{number}" if number else ""
 

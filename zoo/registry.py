@@ -19,8 +19,10 @@ from zoo import cards
 from zoo.errors import CardError, UnknownModelError, UsageError
 from zoo.schema import File, ModelCard, Origin, Status
 
-_registered: dict[str, ModelCard] = {}
-_shown: dict[str, str] = {}  # model name -> the file that states it, for messages
+Stated = tuple[ModelCard, str]
+"""A card, and how messages call the place that states it."""
+
+_registered: list[Stated] = []
 
 
 def folder() -> Path:
@@ -120,9 +122,8 @@ def register(card_or_path: ModelCard | Mapping[str, Any] | str | os.PathLike[str
                 f"{shown}: holds {len(read)} models, register takes one; set ZOO_REGISTRY={shown} for all of them"
             )
         card = read[0]
-    _check_together([*_all().values(), card], {**_shown, card.name: shown})
-    _registered[card.name] = card
-    _shown[card.name] = shown
+    _check_together([*_stated(), (card, shown)])
+    _registered.append((card, shown))
     return card
 
 
@@ -144,7 +145,7 @@ def labels(card: ModelCard) -> list[tuple[str, str]] | None:
     classes = [("background", "background")] * wanted.offset + list(label_list(wanted.list))
     if wanted.count != "unknown" and wanted.count != len(classes):
         raise CardError(
-            f"{_shown.get(card.name, card.name)}: {card.name}.labels: the model has {wanted.count} outputs, "
+            f"{card.name}.labels: the model has {wanted.count} outputs, "
             f"the list {wanted.list!r} gives {len(classes)} (offset {wanted.offset}); correct count, list or offset"
         )
     return classes
@@ -191,38 +192,40 @@ def _read_labels(path: Path) -> tuple[tuple[str, str], ...]:
 
 def _all() -> dict[str, ModelCard]:
     """Every card by name: built-in, the user's, registered."""
-    known = {**_builtin(), **_users(os.environ.get("ZOO_REGISTRY", ""))}
-    if _registered:
-        _check_together([*known.values(), *_registered.values()], _shown)
-    return {**known, **_registered}
+    return {card.name: card for card, _ in _stated()}
+
+
+def _stated() -> list[Stated]:
+    places = os.environ.get("ZOO_REGISTRY", "")
+    if places and _registered:  # either may have come after the other
+        _check_together([*_builtin(), *_users(places), *_registered])
+    return [*_builtin(), *_users(places), *_registered]
 
 
 @functools.cache
-def _builtin() -> dict[str, ModelCard]:
-    found = []
-    root = folder()
-    for path in sorted(root.glob("*/*.toml")):
+def _builtin() -> tuple[Stated, ...]:
+    found: list[Stated] = []
+    for path in sorted(folder().glob("*/*.toml")):
         shown = f"registry/{path.parent.name}/{path.name}"
-        read = cards.read(path, shown)
-        for card in read:
+        for card in cards.read(path, shown):
             if card.origin != path.parent.name:
-                raise CardError(
-                    f"{shown}: origin: {card.origin!r} belongs in registry/{card.origin}/, not in {path.parent.name}/"
-                )
-        found += [(card, shown) for card in read]
-    return _together(found)
+                right = f"registry/{card.origin}/"
+                raise CardError(f"{shown}: origin: {card.origin!r} belongs in {right}, not in {path.parent.name}/")
+            found.append((card, shown))
+    _check_together(found)
+    return tuple(found)
 
 
 @functools.cache
-def _users(places: str) -> dict[str, ModelCard]:
-    found = []
+def _users(places: str) -> tuple[Stated, ...]:
+    found: list[Stated] = []
     for place in _user_places(places):
         if not place.exists():
             raise CardError(f"ZOO_REGISTRY: {place}: no such file or folder; correct the variable or unset it")
         for path in sorted(place.rglob("*.toml")) if place.is_dir() else [place]:
             found += [(card, str(path)) for card in cards.read(path)]
-    both = _together(found, _builtin())
-    return {name: card for name, card in both.items() if name not in _builtin()}
+    _check_together([*_builtin(), *found])
+    return tuple(found)
 
 
 def _user_places(places: str | None = None) -> list[Path]:
@@ -230,37 +233,19 @@ def _user_places(places: str | None = None) -> list[Path]:
     return [Path(place).expanduser() for place in places.split(os.pathsep) if place]
 
 
-def _together(found: list[tuple[ModelCard, str]], known: Mapping[str, ModelCard] | None = None) -> dict[str, ModelCard]:
-    """Joins cards with those already known, once they are found not to contradict each other."""
-    known = known or {}
-    shown = {name: _shown.get(name, "registry") for name in known}
-    every = [*known.values()]
-    for card, file in found:
-        if card.name in shown:
-            raise CardError(
-                f"{file}: {card.name}: there is already a model of this name in {shown[card.name]}; rename one"
-            )
-        shown[card.name] = file
-        every.append(card)
-    _check_together(every, shown)
-    _shown.update(shown)
-    return {card.name: card for card in every}
-
-
-def _check_together(every: Iterable[ModelCard], shown: Mapping[str, str]) -> None:
+def _check_together(every: Iterable[Stated]) -> None:
     """Refuses two models of one name, and files whose bytes are the same but whose name or size differ."""
-    names: dict[str, ModelCard] = {}
+    names: dict[str, Stated] = {}
     files: dict[str, tuple[str, File]] = {}
-    for card in every:
-        where = shown.get(card.name, "register")
+    for card, where in every:
         for name in card.names:
-            other = names.get(name)
-            names[name] = card
-            if other is not None:
+            if name in names:
+                other, place = names[name]
                 raise CardError(
-                    f"{where}: {card.name}: the name {name!r} belongs to {other.name} "
-                    f"({shown.get(other.name, 'register')}); a name or alias can stand once"
+                    f"{where}: {card.name}: the name {name!r} belongs to {other.name} ({place}); "
+                    "a name or alias can stand once, choose another"
                 )
+            names[name] = (card, where)
         for role, file in card.files.items():
             for algorithm, digest in file.digests.items():
                 at, twin = files.setdefault(f"{algorithm}:{digest}", (f"{card.name}.files.{role}", file))

@@ -416,12 +416,12 @@ class ModelCard(Strict):
 
     @model_validator(mode="after")
     def _files_are_there(self) -> ModelCard:
-        wanted = list(self.source.roles)
+        named = {f"source.{key}": role for key, role in self.source if role in self.source.roles}
         if isinstance(self.preprocessing.mean, MeanFile):
-            wanted.append(self.preprocessing.mean.file)
-        for role in wanted:
+            named["preprocessing.mean.file"] = self.preprocessing.mean.file
+        for key, role in named.items():
             if role not in self.files:
-                raise ValueError(f"files: {role!r} is named but not listed; listed: {', '.join(self.files)}")
+                raise ValueError(f"{key}: expected a key of files ({', '.join(self.files)}), got {role!a}")
         return self
 
     @model_validator(mode="after")
