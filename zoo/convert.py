@@ -110,9 +110,10 @@ def parity(card: ModelCard, model: keras.Model) -> dict[str, Any] | None:
     """
     from zoo import heads
 
-    if card.check is None:
+    path = check_file(card)
+    if card.check is None or path is None:
         return None
-    expected = np.asarray(json.loads(check_file(card).read_text())["logits"], np.float32)
+    expected = np.asarray(json.loads(path.read_text())["logits"], np.float32)
     image = test_image(card.preprocessing.height, card.preprocessing.width)
     network = keras.Model(model.input, heads.logits(model))
     actual = keras.ops.convert_to_numpy(network(image[None]))[0]
