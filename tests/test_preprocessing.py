@@ -261,6 +261,17 @@ def test_open_nsfw_is_the_centre_of_256_by_256() -> None:
     np.testing.assert_array_equal(pixels, expected)
 
 
+@pytest.mark.parametrize("photograph", ["chelsea", "coffee", "rocket", "astronaut"])
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "open-nsfw"])
+def test_photographs_come_out_as_the_reference_cut_them(name: str, photograph: str) -> None:
+    """The inputs that the origin framework was given, cut by a script that does not know zoo."""
+    import skimage.data
+
+    with Image.open(Path(__file__).parent / "golden" / name / f"{photograph}.png") as golden:
+        expected = np.asarray(golden.convert("RGB"))
+    np.testing.assert_array_equal(zoo.preprocess(name, getattr(skimage.data, photograph)())[0], expected)
+
+
 @pytest.mark.parametrize(
     ("name", "kernel"),
     [

@@ -115,7 +115,9 @@ def test_every_card_can_be_used(card: ModelCard) -> None:
     if names is not None:
         assert len(names) == card.labels.count
     if card.check is not None and card.status == "verified":
-        assert card.check.file == f"{card.name}.json"
+        check = json.loads((registry.folder() / "checks" / card.check.file).read_text())
+        assert check["framework"] == card.check.framework
+        assert len(check["logits"]) == card.labels.count
     json.dumps(card.model_dump(mode="json"), allow_nan=False)
     assert card == ModelCard.model_validate_json(card.model_dump_json())
 
