@@ -1,0 +1,86 @@
+"""What the tests of fetching share: a server, an empty cache, cards of files."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faulty_server import FaultyServer
+
+import zoo
+from zoo.schema import File, ModelCard, PackagePlace, UrlPlace
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("ZOO_OFFLINE", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    with FaultyServer() as running:
+        yield running
+        running.shutdown()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 with its key, made now."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", f"{path}.crt"],
+        check=True,
+        capture_output=True,
+    )
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+    """A server with a certificate that requests is told to trust."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", f"{certificate}.crt")
+    with FaultyServer(certificate) as running:
+        yield running
+        running.shutdown()
+
+
+def file_of(data: bytes, *urls: str, packages: tuple[tuple[str, str], ...] = (), **facts: object) -> File:
+    """A file with the size and sha256 of `data`, unless told otherwise."""
+    places = [UrlPlace(kind="url", url=url) for url in urls]
+    places += [PackagePlace(kind="package", package=name, member=member) for name, member in packages]
+    known = {"name": "model.bin", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return File(**{**known, **facts, "places": tuple(places)})
+
+
+def card_of(**files: File) -> ModelCard:
+    """A real card with other files."""
+    return zoo.info("efficientnet-lite0").model_copy(update={"name": "test-model", "files": files})
+
+
+def left_in(home: Path) -> list[str]:
+    """Files that a finished or failed fetch left, but for locks."""
+    found = [path.relative_to(home) for path in home.rglob("*") if path.is_file()]
+    return sorted(path.as_posix() for path in found if path.parts[0] != "locks")
+
+
+@pytest.fixture
+def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a script in a process of its own."""
+
+    def run(script: str, *args: str, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, *args]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)  # type: ignore[call-overload]
+
+    return run
