@@ -13,7 +13,7 @@ from zoo.errors import FormatError
 from zoo.formats.caffe import schema
 
 # ResNet-152's text has 0.2 MB; the bounds keep a hostile file from taking minutes or Python's stack.
-MAX_BYTES = 8 << 20
+MAX_BYTES = 4 << 20
 MAX_DEPTH = 16
 
 _TOKEN = re.compile(
@@ -89,18 +89,31 @@ def parse(path: Path) -> tuple[Any, Scan]:
     try:
         text_format.Parse(found.text, net, allow_unknown_field=True)
     except text_format.ParseError as error:
-        raise FormatError(f"{path.name}:{_one_line(error)}; expected a Caffe network definition") from error
+        told = _reason(error, found.text)
+        raise FormatError(f"{path.name}:{told}; expected a Caffe network definition") from error
     except (ValueError, TypeError, RecursionError) as error:  # numbers and escapes the parser itself does not guard
-        raise FormatError(f"{path.name}: not a Caffe network definition: {_one_line(error)}") from error
+        raise FormatError(f"{path.name}: not a Caffe network definition: {_short(str(error))}") from error
     if len(found.lines) != len(net.layer):  # `layer: [{...}, {...}]`: lines are for messages only
         found.lines = [0] * len(net.layer)
     return net, found
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    text = re.sub(r'Message type "[\w.]*?(\w+)"', r"\1", text).replace(" : ", ": ", 1)
-    return (text if len(text) <= 160 else f"{text[:160]}...").rstrip(".")
+def _reason(error: text_format.ParseError, text: str) -> str:
+    """`line:column: what is wrong`, without the line itself, which may be the whole file."""
+    line, column = error.GetLine(), error.GetColumn()
+    if line is None:
+        return f" {_short(str(error))}"
+    reason = str(error).split(" : ", 1)[-1]
+    lines = text.split("\n")
+    quoted = f"'{lines[line - 1]}': " if line <= len(lines) else "'': "
+    reason = reason.removeprefix(quoted).removeprefix("'': ")
+    reason = re.sub(r'Message type "[\w.]*?(\w+)"', r"\1", reason).replace("found: ''", "the file ends")
+    return f"{line}:{column}: {_short(reason)}"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split()).rstrip(".")
+    return text if len(text) <= 160 else f"{text[:160]}..."
 
 
 def _read(path: Path) -> str:

@@ -63,7 +63,7 @@ class State:
         chosen, count = name, 1
         while chosen in self.names:
             count += 1
-            chosen = f"{name}:{count}"
+            chosen = f"{name}_{count}"
         self.names.add(chosen)
         return chosen
 
