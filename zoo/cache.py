@@ -29,7 +29,7 @@ from zoo.errors import ZooError
 
 # EFBIG is what a file size limit (ulimit -f, FAT32) gives; to a user it is the same: no more bytes fit here.
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 
 # Age at which a temporary file of another machine, whose processes cannot be asked about, counts as left behind.
 _ABANDONED_AFTER = 24 * 3600
@@ -215,19 +215,27 @@ def abandoned(path: Path, mark: str) -> bool:
     machine, _, rest = mark.partition("-")
     process = rest.partition("-")[0]
     if machine == _machine() and process.isdigit() and os.name != "nt":
-        try:
-            os.kill(int(process), 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, OverflowError):
-            return False
-        return False
+        return not _runs(int(process))
     # Another machine, container or boot (or Windows, where asking about a process would end it): only time can tell.
     try:
         newest = max(there.stat().st_mtime for there in (path, *path.glob("*")))
     except OSError:
         return False
     return time.time() - newest > _ABANDONED_AFTER
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # someone else's
+        return True
+    try:
+        # A killed process has a number until its parent asks what became of it.
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True
 
 
 @functools.cache

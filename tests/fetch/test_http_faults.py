@@ -205,9 +205,15 @@ def test_compressed_body_is_named_as_such(home: Path, server: FaultyServer) -> N
         (b"<!DOCTYPE html><html><head><title>\n Sign in </title>", 'a web page in place of the file ("Sign in")'),
         (b"\n\n<html><body>404</body></html>", "a web page in place of the file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n", "a Git-LFS pointer"),
-        (b"<!doctype html><title>Google Drive - Virus scan warning</title>" + b" " * 9999, "Google Drive's confirm page"),
+        (
+            b"<!doctype html><title>Google Drive - Virus scan warning</title>" + b" " * 9999,
+            "Google Drive's confirm page",
+        ),
         (b"<html><title>Google Drive - Quota exceeded</title>", "quota exceeded"),
-        (b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>", 'an error message in place of the file ("NoSuch'),
+        (
+            b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>",
+            'an error message in place of the file ("NoSuch',
+        ),
     ],
 )
 def test_page_in_place_of_the_file_is_named(body: bytes, words: str, home: Path, server: FaultyServer) -> None:

@@ -158,7 +158,7 @@ def _complain(said: str, status: int, folder: Path) -> None:
         raise PlaceError("no network: pip cannot reach its package index")
     errors = [line.partition("ERROR:")[2].strip() for line in said.splitlines() if "ERROR:" in line]
     if any("No matching distribution" in line or "satisfies the requirement" in line for line in errors):
-        raise PlaceError("pip's package index has no such wheel")
+        raise PlaceError("pip finds no such wheel in its package index")
     lines = errors or [line.strip() for line in said.splitlines() if line.strip()]
     last = f": {_short(lines[-1])}" if lines else f" (exit status {status})"
     raise PlaceError(f"pip failed{last}")

