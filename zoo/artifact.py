@@ -127,11 +127,12 @@ def _rebuild(description: dict[str, Any], arrays: Any) -> keras.Model:
                 originals[layer["name"], name] = config[name]
                 config[name] = {"class_name": "Stored", "config": {"key": key}, "registered_name": "Stored"}
     model = keras.models.model_from_json(json.dumps(description), custom_objects={"Stored": Stored})
+    layers = {layer.name: layer for layer in model.layers}
     for (layer_name, name), config in originals.items():
-        setattr(model.get_layer(layer_name), name, keras.initializers.get(config))
+        setattr(layers[layer_name], name, keras.initializers.get(config))
     for key in sorted(left):
         layer_name, variable = key.rsplit("/", 1)
-        _variables(model.get_layer(layer_name))[variable].assign(arrays.get_tensor(key))
+        _variables(layers[layer_name])[variable].assign(arrays.get_tensor(key))
     return model
 
 

@@ -181,11 +181,17 @@ def raw_input(model: keras.Model, *, reverse: bool) -> Any:
         return model.input
     if "preprocessing.bgr" in found:
         return found["preprocessing.bgr"]
-    tensor = found["preprocessing"]
+    if not reverse:
+        return found["preprocessing"]
+    images = {id(found["preprocessing"])}
     for step in walk:
-        if reverse and any(value is tensor for value in step.inputs):
+        if not any(id(tensor) in images for tensor in step.inputs):
+            continue
+        if isinstance(step.operation, keras.layers.ZeroPadding2D):
+            images.add(id(step.outputs[0]))
+        else:
             step.operation.kernel.assign(step.operation.kernel[:, :, ::-1])
-    return tensor
+    return found["preprocessing"]
 
 
 def layer_name_of(name: str) -> str:
