@@ -183,6 +183,11 @@ BAD = {
         'url = "http://example.org/bvlc_alexnet.caffemodel"\nmirror = "x"',
         f"{NAME}.files.weights.places[0].mirror: unknown key; allowed: kind, status, url",
     ),
+    "keys of a place outside a place": (
+        "size = 3629",
+        'size = 3629\nkind = "url"\nurl = "https://example.org/x"',
+        f"{NAME}.files.graph.url: unknown key; allowed: git_blob, md5, name, places, sha1, sha256, size",
+    ),
     "a fact left out": (
         'interpolation = "unknown"\n',
         "",
@@ -398,6 +403,7 @@ ELSEWHERE = {
     "mean of length 3 for grey": "mean = [104, 117, 123]",
     "a misspelt key": "architecure",
     "a fact left out": "[defaults.preprocessing]",
+    "keys of a place outside a place": 'kind = "url"\nurl = "https://example.org/x"',
     "verified without a check": '[models."bvlc-alexnet"]',
     "TOML that breaks off": 'std = "none"',
     "no family": None,

@@ -183,7 +183,7 @@ def _problems(error: ValidationError, data: Data) -> list[tuple[Key, str]]:
             other["loc"][: len(item["loc"])] == item["loc"] for other in items if other is not item
         ):
             continue  # pydantic does not count entries that are wrong themselves
-        field, key = _real_key(item["loc"], data, item["type"] == "missing")
+        field, key = _real_key(item["loc"], data, item["type"])
         groups.setdefault(field, []).append((key, item))
     problems = []
     for field, group in groups.items():
@@ -198,7 +198,7 @@ def _problems(error: ValidationError, data: Data) -> list[tuple[Key, str]]:
     return problems
 
 
-def _real_key(loc: tuple[int | str, ...], data: Data, missing: bool) -> tuple[Key, Key]:
+def _real_key(loc: tuple[int | str, ...], data: Data, kind: str) -> tuple[Key, Key]:
     """Turns pydantic's location into keys of the file, without the names of union arms that stand between them.
 
     Returns:
@@ -209,12 +209,14 @@ def _real_key(loc: tuple[int | str, ...], data: Data, missing: bool) -> tuple[Ke
     field: Key | None = None
     entered = False
     for position, part in enumerate(loc):
-        if entered and isinstance(here, dict) and part == here.get("kind", here.get("format")):
+        last = position == len(loc) - 1
+        tag = isinstance(here, dict) and part == here.get("kind", here.get("format"))
+        if entered and tag and not (last and kind == "extra_forbidden"):
             entered = False  # the arm that a discriminator chose; pydantic names it first thing inside the table
         elif (isinstance(here, dict) and part in here) or (isinstance(here, list | tuple) and isinstance(part, int)):
             key.append(part)
             here, entered = _value(here, (part,)), True
-        elif missing and position == len(loc) - 1:
+        elif last and kind == "missing":
             key.append(part)
         elif field is None:
             field = tuple(key)

@@ -87,7 +87,7 @@ def predict(
     Example:
         >>> import zoo, skimage.data
         >>> zoo.predict("efficientnet-lite0", skimage.data.chelsea(), top=1)[0][0].name  # doctest: +SKIP
-        'Egyptian cat'
+        'tiger cat'
     """
     from zoo.preprocessing import preprocess
 
