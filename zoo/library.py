@@ -131,7 +131,7 @@ def preprocess(name: str, images: Image | Iterable[Image]) -> np.ndarray:
     """
     from zoo import preprocessing
 
-    return preprocessing.preprocess(info(name).preprocessing, images)
+    return preprocessing.preprocess(info(name), images)
 
 
 def convert(
