@@ -30,6 +30,12 @@ source_option = click.option(
 class _Grouped(click.Group):
     """Lists the commands under headings, in the order in which they are needed."""
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None  # click itself would print an empty line first
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in SECTIONS.items():
             with formatter.section(title):
@@ -136,17 +142,17 @@ def verify(name: str, offline: bool | None, as_json: bool) -> None:
     "--mixed-precision/--no-mixed-precision", default=None, help="16-bit arithmetic; the plan chooses if left out."
 )
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
+@offline_option
 @as_json_option
 def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
     """Fine-tune on DATA_DIR, a folder with one subfolder of images per class."""
     from zoo import show
     from zoo.finetune import finetune as run
 
-    result = run(name, data, **choices)
+    result = run(name, data, report=None if as_json else click.echo, **choices)
     if as_json:
-        click.echo(show.as_json(result.as_json()))
-    else:
-        click.echo(show.receipt(result.metrics, show.width()))
+        path = None if result.path is None else str(result.path)
+        click.echo(show.as_json({"path": path, "metrics": result.metrics, "plan": result.plan.as_json()}))
 
 
 @cli.command()
@@ -180,7 +186,9 @@ def main() -> NoReturn:
         # click returns an exit code where --help or a failed write ends it early, else the command's None
         code = cli.main(prog_name="zoo", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Abort:
+    except (click.Abort, KeyboardInterrupt):
+        if sys.stderr.isatty():
+            click.echo(err=True)  # the terminal shows ^C
         code = _complain("interrupted", INTERRUPTED)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)

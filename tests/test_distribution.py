@@ -138,6 +138,15 @@ def test_documented_make_targets_and_files_exist(document: str) -> None:
     assert missing == []
 
 
+def test_the_card_that_contributing_adds_is_valid() -> None:
+    from zoo import cards
+
+    family = (ROOT / "registry" / "torch" / "efficientnet-lite.toml").read_text()
+    shared = family[: family.index("[models.")]
+    (added,) = cards.parse(shared + "".join(blocks("CONTRIBUTING.md", "toml")), "CONTRIBUTING.md")
+    assert (added.name, added.preprocessing.height, added.status) == ("efficientnet-lite1", 240, "unverified")
+
+
 @pytest.mark.weights
 def test_the_readmes_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import skimage.data
