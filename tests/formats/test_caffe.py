@@ -386,6 +386,33 @@ def test_a_file_beyond_protobufs_limit_is_refused_unread(tmp_path: Path) -> None
         caffe.read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
 
 
+def test_a_caffemodel_in_hdf5_is_told(tmp_path: Path) -> None:
+    (tmp_path / "net.caffemodel.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(UnsupportedError, match=r"^net\.caffemodel\.h5: is a caffemodel in HDF5"):
+        caffe.read(GOLDEN / "lrn" / "deploy.prototxt", tmp_path / "net.caffemodel.h5")
+
+
+@pytest.mark.weights
+def test_the_real_network_is_read_to_the_last_blob(nsfw_files: Any) -> None:
+    files = nsfw_files()
+    graph = caffe.read(files["graph"], files["weights"])
+    assert graph.unused == {}
+    assert set(ops(graph)) == {
+        "Conv",
+        "BatchNormalization",
+        "Relu",
+        "MaxPool",
+        "Add",
+        "AveragePool",
+        "Flatten",
+        "Gemm",
+        "Softmax",
+    }
+    numbers = sum(array.size for array in graph.params.values())
+    counts = ops(graph).count("BatchNormalization")  # one number each, which divides the statistics
+    assert abs(4 * (numbers + counts) - files["weights"].stat().st_size) < 100_000  # the rest is names and parameters
+
+
 @pytest.mark.parametrize("keep", [0.999, 0.5, 0.01])
 def test_a_truncated_caffemodel_is_refused(tmp_path: Path, keep: float) -> None:
     raw = (GOLDEN / "net_squeezenet-v1.1" / "weights.caffemodel").read_bytes()
@@ -406,8 +433,17 @@ def test_swapped_files_are_told(tmp_path: Path) -> None:
 
 
 def test_all_unknown_layers_are_named_at_once(tmp_path: Path) -> None:
-    text = HEAD + layer("ROIPooling", name="roi") + CONV + layer("Python", name="py", bottom="conv") + CONV
-    with pytest.raises(UnsupportedError, match=r"unsupported layer types: roi \(ROIPooling\), py \(Python\)$"):
+    text = (
+        HEAD
+        + 'layer { name: "source" type: "Python" top: "y" }'
+        + layer("ROIPooling", name="roi")
+        + CONV
+        + layer("Python", name="py", bottom="conv")
+        + CONV
+    )
+    with pytest.raises(
+        UnsupportedError, match=r"unsupported layer types: source \(Python\), roi \(ROIPooling\), py \(Python\)$"
+    ):
         read(tmp_path, text, WEIGHTS)
 
 
@@ -453,10 +489,14 @@ BAD = {
     HEAD + CONV.replace("kernel_size: 3", "kernel_size: 3 kernel_h: 3"): "both kernel_size and kernel_h/kernel_w",
     HEAD
     + CONV.replace('bottom: "data"', 'bottom: "dta"'): r"net\.prototxt:3: layer 'conv' .*reads 'dta', which no layer",
-    HEAD + CONV.replace('bottom: "data"', ""): r"bottoms \[\] and tops \['conv'\]",
+    HEAD + CONV.replace('bottom: "data"', ""): "layer 'conv' .* has no bottom",
     HEAD + CONV.replace('name: "conv"', ""): "has no name",
+    HEAD + CONV.replace(' top: "conv"', ""): r"has bottoms \['data'\] and tops \[\]",
+    HEAD + layer("ReLU", "exclude { phase: TEST }", name="a") + layer("ReLU", bottom="a"): "do not run at test time",
     HEAD + layer("ReLU", bottom="y") + layer("ReLU", name="y", bottom="x"): "reads 'y', which a layer after it makes",
     HEAD + CONV + CONV.replace('top: "conv"', 'top: "b"'): r"net\.prototxt:5: layer 'conv' .*has the same name",
+    HEAD + layer("ReLU", name="a\\nb"): r"net\.prototxt:3: 'a\\nb'\.\.\. is no name",
+    HEAD + layer("x" * 10_000): r"'x{40}'\.\.\. is no name",
     HEAD + layer("Pooling", "pooling_param { kernel_size: 2 pad: 2 }"): "padding has to be smaller",
     HEAD + layer("Softmax", "softmax_param { axis: 7 }"): "has axis 7, its input 4 axes",
     HEAD + layer("Reshape", "reshape_param { shape { dim: 0 dim: 7 dim: -1 } }"): r"cannot turn \(3, 8, 8\)",

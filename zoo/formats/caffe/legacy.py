@@ -160,7 +160,7 @@ def without_padding_layers(layers: Sequence[Layer]) -> list[Layer]:
     merged: set[int] = set()
     result = []
     for layer in layers:
-        pad = padding.get(layer.bottoms[0])
+        pad = padding.get(layer.bottoms[0]) if layer.bottoms else None
         if pad is not None and layer.type == "Convolution":
             merged.add(pad.tops[0])
             layer.spec.convolution_param.pad[:] = [pad.spec.layer.pad]

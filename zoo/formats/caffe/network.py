@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from zoo.formats.caffe import legacy, prototxt
 
 MAX_LAYERS = 10_000
 MAX_SIZE = 1 << 31
+MAX_NAME = 200
 
 DATA = frozenset({"Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "AnnotatedData"})
 # A loss with a counterpart at inference, and that counterpart; any other loss or measurement leaves its first input.
@@ -93,10 +94,12 @@ class _Reader:
         self.dropped: dict[str, str] = {}
 
     def network(self) -> Network:
+        _check_names((self.net.name, *self.net.input), self.file)
         for blob, shape in _declared_inputs(self.net, self.file):
             self._add_input(blob, shape, self.file)
         for index, spec in enumerate(self.net.layer):
             spec = legacy.upgrade(spec)
+            _check_names((spec.name, spec.type, *spec.bottom, *spec.top), f"{self.file}:{self.scan.lines[index]}")
             where = f"{self.file}:{self.scan.lines[index]}: layer {spec.name!r} ({spec.type or 'no type'})"
             if not runs_in_test(spec):
                 self.dropped.setdefault(spec.name, "runs in training only")
@@ -109,8 +112,6 @@ class _Reader:
         read = {value for layer in layers for value in layer.bottoms}
         made = {value: None for layer in layers for value in layer.tops if value not in read}
         used = {blob: entry for blob, entry in self.inputs.items() if entry[0] in read}
-        if not made or not used:
-            raise FormatError(f"{self.file}: no layer that runs at test time reads an input; expected a network")
         return Network(self.net.name or self.file.rsplit(".", 1)[0], used, tuple(layers), tuple(made), self.dropped)
 
     def _new_value(self, blob: str) -> int:
@@ -148,14 +149,14 @@ class _Reader:
             return
         missing = [blob for blob in spec.bottom if blob not in self.values]
         if missing:
-            later = any(missing[0] in other.top for other in self.net.layer)
-            told = "a layer after it makes: the order is wrong, or a cycle" if later else "no layer makes"
-            raise FormatError(f"{where}: reads {missing[0]!r}, which {told}; expected the top of a layer above it")
+            raise FormatError(
+                f"{where}: reads {missing[0]!r}, which {self._maker(missing[0])}; expected the top of a layer above it"
+            )
         bottoms = tuple(self.values[blob] for blob in spec.bottom)
         doubled = [blob for blob, times in Counter(spec.top).items() if times > 1]
         if not spec.name:
             raise FormatError(f"{where}: has no name; weights are found by it")
-        if not bottoms or doubled or not (spec.top or loss):
+        if doubled or not (bottoms if loss else spec.top):
             raise FormatError(f"{where}: has bottoms {list(spec.bottom)} and tops {list(spec.top)}; expected both")
         if loss:
             weight = spec.loss_weight[0] if spec.loss_weight else 1.0
@@ -164,6 +165,14 @@ class _Reader:
             return
         tops = tuple(self._new_value(blob) for blob in spec.top)
         self.layers.append(Layer(spec.name, spec.type, spec, bottoms, tops, where, unknown))
+
+    def _maker(self, blob: str) -> str:
+        makers = [other for other in self.net.layer if blob in other.top]
+        if not makers:
+            return "no layer makes"
+        if not any(runs_in_test(other) for other in makers):
+            return "only layers make that do not run at test time"
+        return "a layer after it makes: the order is wrong, or a cycle"
 
     def _end_in_losses(self) -> None:
         """Turns losses into what they compute at inference; heads with a smaller weight only help training."""
@@ -205,6 +214,13 @@ def _meets(rule: Any) -> bool:
         and stages.issuperset(rule.stage)
         and stages.isdisjoint(rule.not_stage)
     )
+
+
+def _check_names(names: Iterable[str], where: str) -> None:
+    """Refuses what could not stand in a one-line message."""
+    for name in names:
+        if len(name) > MAX_NAME or not name.isprintable():
+            raise FormatError(f"{where}: {name[:40]!a}... is no name; expected up to {MAX_NAME} printable characters")
 
 
 def _declared_inputs(net: Any, file: str) -> Iterator[tuple[str, tuple[int, ...] | None]]:

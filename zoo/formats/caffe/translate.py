@@ -173,6 +173,11 @@ def translate(network: Network, ops: Mapping[str, Op], state: State) -> Graph:
     strange = [f"{layer.name} ({layer.type or 'no type'})" for layer in network.layers if layer.type not in ops]
     if strange:
         raise UnsupportedError(f"{state.file}: unsupported layer types: {', '.join(strange)}")
+    for layer in network.layers:
+        if not layer.bottoms:
+            raise FormatError(f"{layer.where}: has no bottom; expected the top of a layer above it")
+    if not network.inputs or not network.outputs:
+        raise FormatError(f"{state.file}: no layer that runs at test time reads an input; expected a network")
     inputs = _inputs(network, state)
     state.reads.update(value for layer in network.layers for value in layer.bottoms)
     refused: list[str] = []

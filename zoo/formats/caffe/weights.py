@@ -65,6 +65,8 @@ def read(path: Path) -> Mapping[str, list[Blob]]:
         if not layer.blobs:
             continue
         name = bytes(layer.name).decode("utf-8", errors="replace")
+        if len(name) > 200 or not name.isprintable():
+            raise FormatError(f"{path.name}: {name[:40]!a}... is no layer's name; the file is damaged")
         if name in result:
             raise FormatError(f"{path.name}: holds weights for two layers named {name!r}; cannot tell them apart")
         where = f"{path.name}: layer {name!r}"
