@@ -93,6 +93,6 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(script: str, *args: str, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", script, *args]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)  # type: ignore[call-overload]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
 
     return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,10 @@ PUBLISHED = Published.of(file_of(DATA, "https://127.0.0.1/"))
 HASTE = Patience(connect=1, read=0.5, backoff=0.01)
 
 
-def download(url: str, published: Published = PUBLISHED) -> bytes:
+def download(url: str, published: Published = PUBLISHED, patience: Patience = HASTE) -> bytes:
     """Fetches without the cache around it, with little patience."""
     with parts.claim("test") as part, Bar("", None, shown=False) as bar:
-        http.download(url, part, published, patience=HASTE, bar=bar)
+        http.download(url, part, published, patience=patience, bar=bar)
         return part.body.read_bytes()
 
 
@@ -136,13 +137,13 @@ def test_file_that_changed_between_two_ranges_starts_over(home: Path, server: Fa
     assert server.requests[1][1]["If-Range"] == '"old"'
 
 
-def test_206_with_another_etag_starts_over(home: Path, server: FaultyServer) -> None:
-    old = os.urandom(len(DATA))
+def test_206_with_another_etag_starts_over_and_is_no_fault_of_the_file(home: Path, server: FaultyServer) -> None:
+    old = cut(os.urandom(len(DATA)), 1_000_000, etag='"old"')
     span = f"bytes 1000000-{len(DATA) - 1}/{len(DATA)}"
     deaf = says(206, DATA[1_000_000:], content_range=span, etag='"new"')  # does not know If-Range
-    url = server.on("/x", cut(old, 1_000_000, etag='"old"'), deaf, whole(DATA, etag='"new"'))
+    url = server.on("/x", old, deaf, old, deaf, whole(DATA, etag='"new"'))
     assert download(url) == DATA
-    assert server.ranges() == [None, "bytes=1000000-", None]
+    assert server.ranges() == [None, "bytes=1000000-", None, "bytes=1000000-", None]
 
 
 def test_change_that_no_header_tells_is_found_by_the_hash(home: Path, server: FaultyServer) -> None:
@@ -284,6 +285,47 @@ def test_stalled_socket_times_out_and_the_rest_is_asked_for(home: Path, server: 
     assert download(url) == DATA
     assert time.monotonic() - start < 1.9
     assert server.ranges() == [None, "bytes=1000000-"]
+
+
+def test_server_that_trickles_counts_as_stalled(home: Path, server: FaultyServer) -> None:
+    def trickle(handler: Handler) -> None:
+        handler.reply(200, DATA[:100_000], content_length=str(len(DATA)), etag='"v1"')
+        for at in range(100_000, 100_100):
+            handler.wfile.write(DATA[at : at + 1])
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    url = server.on("/x", trickle, whole(DATA))
+    hasty = replace(HASTE, window=0.2, slowest=1_000_000)
+    start = time.monotonic()
+    assert download(url, patience=hasty) == DATA
+    assert time.monotonic() - start < 4
+    assert str(server.ranges()[1]).startswith("bytes=1000")
+
+
+def test_server_that_makes_everyone_start_over_for_ever_is_given_up(home: Path, server: FaultyServer) -> None:
+    broken_off = cut(DATA, 1_000_000)
+
+    def answer(handler: Handler) -> None:
+        if handler.range_start():
+            handler.reply(206, DATA[7:], content_range=f"bytes 7-{len(DATA) - 1}/{len(DATA)}")
+        else:
+            broken_off(handler)
+
+    with pytest.raises(PlaceError, match="attempts in a row"):
+        download(server.on("/x", answer))
+    assert len(server.requests) < 10
+
+
+def test_network_that_cuts_often_gets_there(home: Path, server: FaultyServer) -> None:
+    def answer(handler: Handler) -> None:
+        start = handler.range_start()
+        span = f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"
+        length = str(len(DATA) - start)
+        handler.reply(206 if start else 200, DATA[start : start + 200_000], content_length=length, content_range=span)
+
+    assert download(server.on("/x", answer)) == DATA
+    assert len(server.requests) == 15
 
 
 def test_server_that_never_answers_is_given_up(home: Path, server: FaultyServer) -> None:

@@ -29,6 +29,7 @@ from zoo.fetch.progress import Bar
 
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
 _MAX_REDIRECTS = 10
+_PROGRESS = 1 << 16  # bytes that make an attempt count as one that brought something
 _TELLING = 512  # bytes that tell a web page from a model
 _LONGEST_WAIT = 30.0
 _CUT = (
@@ -84,14 +85,15 @@ class _Transfer:
 
     def run(self) -> Digester:
         """Attempts until the file is whole and right."""
-        failures, started_over = 0, False
+        failures, most, started_over = 0, self.part.size, False
         with self.session:
             while True:
-                had = self.part.size
                 try:
                     self._attempt()
                 except _TryAgainError as error:
-                    failures = 1 if self.part.size >= had + CHUNK else failures + 1
+                    # Measured against the most there ever was: a server that makes us start over is no progress.
+                    failures = 1 if self.part.size >= most + _PROGRESS else failures + 1
+                    most = max(most, self.part.size)
                     self._give_up_or_wait(error, failures)
                     continue
                 finally:
@@ -205,12 +207,17 @@ class _Transfer:
                 raise self._wrong(impostor(_fill(chunk, HEAD, read)) or "")
         if size is not None and length is not None and start + length != size:
             raise self._wrong(f"has {start + length:,} bytes, the published file has {size:,}")
+        since, had = time.monotonic(), self.digester.count
         while chunk:
             if self.digester.count + len(chunk) > self.published.limit:
                 raise self._wrong(f"sends more than the {self.published.limit:,} bytes of the published file")
             self.part.write(chunk)
             self.digester.update(chunk)
             self.bar.at(self.digester.count)
+            if time.monotonic() - since > self.patience.window:
+                if self.digester.count - had < self.patience.window * self.patience.slowest:
+                    raise _TryAgainError(f"sends less than {megabytes(self.patience.slowest)} a second")
+                since, had = time.monotonic(), self.digester.count
             chunk = read(CHUNK)
         end = size if length is None else start + length
         if end is not None and self.digester.count < end:

@@ -143,7 +143,7 @@ def _pip() -> list[str]:
             return [found]
     uv = shutil.which("uv")
     if uv:
-        return [uv, "tool", "run", "--quiet", "pip"]
+        return [uv, "tool", "run", "--quiet", "--python", sys.executable, "pip"]
     raise PlaceError(f"there is no pip: run '{Path(sys.executable).name} -m ensurepip', or install pip or uv")
 
 

@@ -32,6 +32,10 @@ class Patience:
     """Seconds for a connection to be made."""
     read: float = 30.0
     """Seconds without a single byte."""
+    slowest: int = 1000
+    """Bytes a second below which a connection counts as stalled."""
+    window: float = 60.0
+    """Seconds over which that is measured."""
     attempts: int = 5
     """Attempts in a row that bring nothing new, for a server that answered before or says it is busy."""
     unreachable: int = 2
