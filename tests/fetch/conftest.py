@@ -1,8 +1,7 @@
-"""What the tests of fetching share: a server, an empty cache, cards of files."""
+"""What the tests of fetching share: a server, an empty cache, a second process."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -11,9 +10,6 @@ from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer
-
-import zoo
-from zoo.schema import File, ModelCard, PackagePlace, UrlPlace
 
 
 @pytest.fixture
@@ -66,25 +62,6 @@ def tls_server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[F
     with FaultyServer(certificate) as running:
         yield running
         running.shutdown()
-
-
-def file_of(data: bytes, *urls: str, packages: tuple[tuple[str, str], ...] = (), **facts: object) -> File:
-    """A file with the size and sha256 of `data`, unless told otherwise."""
-    places = [UrlPlace(kind="url", url=url) for url in urls]
-    places += [PackagePlace(kind="package", package=name, member=member) for name, member in packages]
-    known = {"name": "model.bin", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    return File(**{**known, **facts, "places": tuple(places)})
-
-
-def card_of(**files: File) -> ModelCard:
-    """A real card with other files."""
-    return zoo.info("efficientnet-lite0").model_copy(update={"name": "test-model", "files": files})
-
-
-def left_in(home: Path) -> list[str]:
-    """Files that a finished or failed fetch left, but for locks."""
-    found = [path.relative_to(home) for path in home.rglob("*") if path.is_file()]
-    return sorted(path.as_posix() for path in found if path.parts[0] != "locks")
 
 
 @pytest.fixture

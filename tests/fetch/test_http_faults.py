@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import card_of, file_of, left_in
 from faulty_server import FaultyServer, Handler, cut, says, whole
+from fetching import card_of, file_of, left_in
 
 from zoo.errors import FetchError
 from zoo.fetch import fetch, http, parts
@@ -339,6 +339,12 @@ def test_busy_server_is_tried_again(home: Path, server: FaultyServer) -> None:
     assert download(url) == DATA
 
 
+def test_server_that_asks_for_an_hour_is_not_waited_for(home: Path, server: FaultyServer) -> None:
+    url = server.on("/x", says(429, retry_after="3600"))
+    assert "answers 429 Too Many Requests; asks to come back in 3600 s" in refused(file_of(DATA, url))
+    assert len(server.requests) == 1
+
+
 def test_missing_file_is_not_tried_again(home: Path, server: FaultyServer) -> None:
     url = server.on("/y").replace("/y", "/x")
     assert f"{url}: answers 404 Not Found" in refused(file_of(DATA, url))
@@ -359,6 +365,13 @@ def test_all_places_and_reasons_are_in_one_line(home: Path, server: FaultyServer
     assert message.startswith("test-model: model.bin (3.0 MB, sha256 ")
     assert f"{dead}: 127.0.0.1:1 refuses the connection; {missing}: answers 410 Gone; " in message
     assert message.endswith("download by hand and pass the folder as source")
+
+
+def test_what_a_failed_place_left_goes_when_another_gives_the_file(home: Path, server: FaultyServer) -> None:
+    file = file_of(DATA, server.on("/a", cut(DATA, 1_000_000), says(404)), server.on("/b", whole(DATA)))
+    fetch(card_of(weights=file))
+    assert [path for path, _ in server.requests] == ["/a", "/a", "/b"]
+    assert left_in(home) == [f"files/sha256/{file.sha256}"]
 
 
 def test_place_known_as_dead_is_tried_last(home: Path, server: FaultyServer) -> None:

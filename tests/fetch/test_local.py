@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import card_of, file_of
 from faulty_server import FaultyServer, whole
-from test_package import make_wheel
+from fetching import card_of, file_of, make_wheel
 
 from zoo.errors import FetchError, UsageError
 from zoo.fetch import fetch

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import card_of, file_of, left_in
+from fetching import card_of, file_of, left_in, make_wheel
 
 import zoo
 from zoo.errors import FetchError
@@ -38,22 +38,6 @@ except zoo.FetchError as error:
     print(f"zoo: {error}", file=sys.stderr)
 print(len(starts))
 """
-
-
-def make_wheel(folder: Path, members: dict[str, bytes], name: str = "zoo_test_weights-1.0") -> Path:
-    folder.mkdir(exist_ok=True)
-    project, version = name.split("-")
-    path = folder / f"{name}-py3-none-any.whl"
-    info = f"{name}.dist-info"
-    tag = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    facts = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\nRequires-Python: <3\n"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for member, data in members.items():
-            archive.writestr(member, data)
-        archive.writestr(f"{info}/METADATA", facts + "Requires-Dist: no-such-package-at-all\n")
-        archive.writestr(f"{info}/WHEEL", tag)
-        archive.writestr(f"{info}/RECORD", "")
-    return path
 
 
 @pytest.fixture

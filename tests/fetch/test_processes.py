@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import card_of, file_of, left_in
 from faulty_server import FaultyServer, Handler, whole
+from fetching import card_of, file_of, left_in
 
 from zoo.errors import FetchError
 from zoo.fetch import fetch

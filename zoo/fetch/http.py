@@ -31,7 +31,7 @@ _BUSY = {408, 425, 429, 500, 502, 503, 504}
 _MAX_REDIRECTS = 10
 _PROGRESS = 1 << 16  # bytes that make an attempt count as one that brought something
 _TELLING = 512  # bytes that tell a web page from a model
-_LONGEST_WAIT = 30.0
+_LONGEST_WAIT = 30.0  # seconds; a server that asks for more is not waited for
 _CUT = (
     urllib3.exceptions.HTTPError,
     requests.exceptions.ChunkedEncodingError,
@@ -115,7 +115,7 @@ class _Transfer:
                 raise UnreachableError(str(error))
             raise PlaceError(f"{error}{had}, {failures} attempts in a row")
         wait = self.patience.backoff * 2 ** (failures - 1) * random.uniform(0.75, 1.25)
-        time.sleep(min(max(wait, error.after), _LONGEST_WAIT))
+        time.sleep(max(wait, error.after))
 
     def _restart(self, about: dict[str, str] | None = None) -> None:
         self.part.restart(about)
@@ -191,7 +191,10 @@ class _Transfer:
             raise _TryAgainError("has a file of another size than before")
         reason = f"answers {status} {_phrase(status)}".rstrip()
         if status in _BUSY:
-            raise _TryAgainError(reason, after=_retry_after(response))
+            after = _retry_after(response)
+            if after > _LONGEST_WAIT:
+                raise PlaceError(f"{reason}; asks to come back in {after:.0f} s")
+            raise _TryAgainError(reason, after=after)
         raise PlaceError(reason)
 
     def _body(self, response: requests.Response) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -33,6 +34,9 @@ _OPTIONS = [
     "--no-color",
     "--progress-bar=off",
 ]
+
+# "Only inside a virtual environment" is a rule about installing.
+_ENVIRONMENT = {"PIP_REQUIRE_VIRTUALENV": "0"}
 
 _NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|Failed to establish a new connection|Temporary failure in name resolution|"
@@ -115,7 +119,13 @@ def _run_pip(requirement: str, folder: Path, session: Session) -> None:
     clock = Clock(f"{requirement} (pip)", shown=session.progress)
     try:
         with tempfile.TemporaryFile() as said:
-            with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT) as process:
+            with subprocess.Popen(
+                command,
+                env={**os.environ, **_ENVIRONMENT},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+            ) as process:
                 try:
                     while process.poll() is None:
                         with contextlib.suppress(subprocess.TimeoutExpired):
