@@ -19,7 +19,7 @@ import zoo
 from zoo import architectures
 from zoo.artifact import CONVERTER
 from zoo.build import Affine, build
-from zoo.errors import ParityError, UnsupportedError, UsageError
+from zoo.errors import FormatError, ParityError, UnsupportedError, UsageError
 from zoo.graph import Graph
 from zoo.preprocessing import affine
 from zoo.registry import check_file
@@ -43,7 +43,14 @@ def convert_card(card: ModelCard, files: Mapping[str, Path]) -> tuple[keras.Mode
         FormatError: a file is damaged, or holds other tensors than the network has.
         ParityError: the model's numbers are not the origin's.
     """
-    graph = _READERS[card.source.format](card.source, files)
+    try:
+        graph = _with_sane_numbers(_READERS[card.source.format](card.source, files))
+    except FormatError as error:
+        # The cache names files by their hash, which tells a user nothing.
+        message = str(error)
+        for role, path in files.items():
+            message = message.replace(path.name, card.files[role].name)
+        raise type(error)(f"{card.name}: {message}") from error
     model = with_probabilities(build(graph, affine=_affine(card.preprocessing), name=card.name))
     receipt = {
         "model": card.name,
@@ -73,6 +80,7 @@ def convert_files(
             known = ", ".join(architectures.variants())
             raise UsageError(f"{paths[0].name}: holds weights without a graph; give architecture=, one of: {known}")
         graph = architectures.fit(architecture, found, where=paths[0].name, ignore=_IGNORED)
+    graph = _with_sane_numbers(graph)
     return build(graph, affine=None if preprocessing is None else _affine(preprocessing))
 
 
@@ -145,6 +153,21 @@ def test_image(height: int, width: int) -> np.ndarray:
     image[disc, 0] = 255 - image[disc, 0]
     image[disc, 2] = 128
     return image.astype(np.uint8)
+
+
+def _with_sane_numbers(graph: Graph) -> Graph:
+    """Returns the Graph after refusing weights that no training leaves: NaN, infinity, or nothing but zeros."""
+    arrays = {name: array for name, array in graph.params.items() if isinstance(array, np.ndarray)}
+    with np.errstate(all="ignore"):
+        broken = [name for name, array in arrays.items() if not np.isfinite(array.sum(dtype=np.float64))]
+    if broken:
+        raise FormatError(
+            f"{graph.name}: {broken[0]} holds NaN or infinity ({len(broken)} such arrays); fetch it again"
+        )
+    kernels = [array for array in arrays.values() if array.ndim > 1]
+    if kernels and not any(array.any() for array in kernels):
+        raise FormatError(f"{graph.name}: all kernels are zero; the file holds no trained weights")
+    return graph
 
 
 def _affine(preprocessing: Preprocessing) -> Affine:

@@ -80,6 +80,12 @@ def test_unbound_parameters_are_refused() -> None:
         build(Graph("empty", {"x": (3, 4, 4)}, ("c",), nodes, {"w": Param((2, 3, 1, 1))}))
 
 
+@pytest.mark.parametrize("name", ["conv 1+2", "_input", "größe", ":0"])
+def test_any_name_of_the_origin_can_be_run(name: str) -> None:
+    graph = Graph("names", {"x": (3, 4, 4)}, ("a",), (Node("Relu", name, ("x",), ("a",)),))
+    assert build(graph).predict(np.ones((1, 4, 4, 3)), verbose=0).shape == (1, 4, 4, 3)
+
+
 def test_origin_names_with_slashes_become_layer_names_with_dots() -> None:
     nodes = (Node("Relu", "inception_3a/relu", ("x",), ("a",)), Node("Relu", "inception_3a.relu", ("a",), ("b",)))
     names = [layer.name for layer in build(Graph("names", {"x": (3, 4, 4)}, ("b",), nodes)).layers]

@@ -49,7 +49,7 @@ class Context:
 
     def unique(self, name: str) -> str:
         """Returns a Keras layer name for a node, not used before in this model."""
-        base = layer_name_of(name) or "layer"
+        base = layer_name_of(name)
         chosen, count = base, 1
         while chosen in self._names:
             count += 1
