@@ -13,13 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 import platformdirs
 import skimage.data
 
 import zoo
+from zoo.quiet import silence
 
 MODELS = ("efficientnet-lite0", "open-nsfw")
 BACKENDS = ("torch", "jax")
@@ -29,6 +28,7 @@ TOLERANCE = 1e-4
 
 
 def main(python: str) -> int:
+    silence()
     # where the tests keep their models, so that nothing is fetched twice
     os.environ["ZOO_HOME"] = os.environ.get("ZOO_TEST_HOME") or str(platformdirs.user_cache_path("zoo-tests"))
     images = [getattr(skimage.data, name)() for name in PHOTOGRAPHS]
