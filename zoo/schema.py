@@ -18,7 +18,7 @@ Origin = Literal["caffe", "keras", "tensorflow", "torch", "mxnet"]
 Status = Literal["verified", "convertible", "unverified"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")
-DIGEST_LENGTH = {"sha256": 64, "sha1": 40, "md5": 32, "git_blob": 40}
+DIGEST_LENGTH = {"sha256": 64, "sha1": 40, "git_blob": 40, "md5": 32}  # strongest first
 CHANNELS = {"RGB": "R, G, B", "BGR": "B, G, R", "gray": "L"}
 _SPDX = """
     0BSD AFL-3.0 AGPL-3.0-only AGPL-3.0-or-later Apache-2.0 Artistic-2.0 BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear
