@@ -68,13 +68,10 @@ def lock(path: Path) -> Iterator[None]:
     """
     from filelock import FileLock
 
+    file = _lock_file(path)
+    held: FileLock | None = FileLock(file)
     try:
-        name = "-".join(path.absolute().relative_to(home()).parts)
-    except ValueError:
-        name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
-    held: FileLock | None = FileLock(home() / "locks" / f"{name}.lock")
-    try:
-        (home() / "locks").mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         if held:
             held.acquire()
     except (OSError, NotImplementedError):
@@ -84,6 +81,43 @@ def lock(path: Path) -> Iterator[None]:
     finally:
         if held:
             held.release()
+
+
+def locked(path: Path) -> bool:
+    """Returns whether someone, this process included, holds the lock of a path now."""
+    return _held(_lock_file(path))
+
+
+def remove_free_locks() -> None:
+    """Removes the lock files that nobody holds; one that is taken in the same moment costs work, no correctness."""
+    with contextlib.suppress(OSError):
+        for file in (home() / "locks").iterdir():
+            if file.suffix == ".lock" and file.is_file() and not file.is_symlink() and not _held(file):
+                remove(file)
+
+
+def _lock_file(path: Path) -> Path:
+    try:
+        name = "-".join(path.absolute().relative_to(home()).parts)
+    except ValueError:
+        name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
+    return home() / "locks" / f"{name}.lock"
+
+
+def _held(file: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    if not file.exists():
+        return False
+    trial = FileLock(file)
+    try:
+        trial.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+    trial.release()
+    return False
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from zoo import __version__
+from zoo import __version__, cli_cache
 from zoo.errors import ZooError
 
 SECTIONS = {
@@ -17,11 +17,17 @@ SECTIONS = {
     "Use it": ("get", "predict", "verify"),
     "Make one": ("finetune", "convert"),
     "See it work": ("demo",),
+    "Keep house": ("cache",),
 }
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 offline_option = click.option("--offline", is_flag=True, default=None, help="Never use the network (or ZOO_OFFLINE=1).")
+sandbox_option = click.option(
+    "--sandbox/--no-sandbox",
+    default=None,
+    help="Read the files in a child process with limits; default: unless the model is a built-in one.",
+)
 source_option = click.option(
     "--source", metavar="PATH", help="Folder or file of yours where the model's files are looked for first, by hash."
 )
@@ -85,11 +91,12 @@ def info(name: str, as_json: bool) -> None:
 @click.option("-o", "--output", metavar="FILE.keras", help="Export to this file, for keras.saving.load_model.")
 @source_option
 @offline_option
-def get(name: str, output: str | None, source: str | None, offline: bool | None) -> None:
+@sandbox_option
+def get(name: str, output: str | None, source: str | None, offline: bool | None, sandbox: bool | None) -> None:
     """Fetch, check and convert a model; print where it is."""
     from zoo import library
 
-    click.echo(str(library.get(name, output=output, source=source, offline=offline)))
+    click.echo(str(library.get(name, output=output, source=source, offline=offline, sandbox=sandbox)))
 
 
 @cli.command()
@@ -160,11 +167,14 @@ def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
 @click.option("-o", "--output", required=True, metavar="OUT.keras", help="File to write.")
 @click.option("--format", "format_", help="caffe or pytorch; told from the files if left out.")
 @click.option("--architecture", help="For weights that carry no graph, such as efficientnet-lite0.")
-def convert(files: tuple[str, ...], output: str, format_: str | None, architecture: str | None) -> None:
+@click.option(
+    "--sandbox/--no-sandbox", default=True, show_default=True, help="Read the files in a child process with limits."
+)
+def convert(files: tuple[str, ...], output: str, format_: str | None, architecture: str | None, sandbox: bool) -> None:
     """Convert model files of your own to a .keras file."""
     from zoo import library
 
-    model = library.convert(list(files), format=format_, architecture=architecture)
+    model = library.convert(list(files), format=format_, architecture=architecture, sandbox=sandbox)
     click.echo(str(library.export(model, Path(output), {"files": [Path(file).name for file in files]})))
 
 
@@ -175,6 +185,9 @@ def demo(output: str) -> None:
     from zoo.demo import run
 
     run(Path(output), click.echo)
+
+
+cli.add_command(cli_cache.cache)
 
 
 def main() -> NoReturn:

@@ -7,8 +7,9 @@ far the result is from the origin's own output. It is kept beside the artifact a
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,15 @@ from zoo.schema import CaffeSource, ModelCard, Preprocessing, PyTorchSource
 _IGNORED = {"num_batches_tracked": "counts training steps; inference does not use it"}
 
 
-def convert_card(card: ModelCard, files: Mapping[str, Path]) -> tuple[keras.Model, dict[str, Any]]:
+def convert_card(
+    card: ModelCard, files: Mapping[str, Path], *, sandbox: bool = False
+) -> tuple[keras.Model, dict[str, Any]]:
     """Converts a registered model and compares it with the origin framework's output.
 
     Args:
         card: the model's card; its preprocessing goes inside the model.
         files: role -> verified file.
+        sandbox: read the files in a child process with limits (`zoo.sandbox`).
 
     Returns:
         (model, receipt): the model takes RGB 0..255, NHWC, and gives probabilities.
@@ -44,7 +48,7 @@ def convert_card(card: ModelCard, files: Mapping[str, Path]) -> tuple[keras.Mode
         ParityError: the model's numbers are not the origin's.
     """
     try:
-        graph = _with_sane_numbers(_READERS[card.source.format](card.source, files))
+        graph = _with_sane_numbers(_READERS[card.source.format](card.source, files, _reader(sandbox)))
     except FormatError as error:
         # The cache names files by their hash, which tells a user nothing.
         message = str(error)
@@ -65,12 +69,22 @@ def convert_card(card: ModelCard, files: Mapping[str, Path]) -> tuple[keras.Mode
 
 
 def convert_files(
-    paths: list[Path], *, format: str | None, architecture: str | None, preprocessing: Preprocessing | None
+    paths: list[Path],
+    *,
+    format: str | None,
+    architecture: str | None,
+    preprocessing: Preprocessing | None,
+    sandbox: bool = True,
 ) -> keras.Model:
     """Converts files that have no card; see `zoo.convert`."""
-    from zoo import formats
+    if sandbox:
+        from zoo.sandbox import read
 
-    found = formats.read(paths, format=format)
+        found = read(format, paths, told=True)
+    else:
+        from zoo import formats
+
+        found = formats.read(paths, format=format)
     if isinstance(found, Graph):
         if architecture is not None:
             raise UsageError(f"{paths[0].name}: holds its own graph; leave architecture out")
@@ -175,21 +189,31 @@ def _affine(preprocessing: Preprocessing) -> Affine:
     return Affine(tuple(scale), tuple(offset), preprocessing.channel_order == "BGR")
 
 
-def _read_caffe(source: CaffeSource, files: Mapping[str, Path]) -> Graph:
-    from zoo.formats import caffe
+def _reader(sandbox: bool) -> _Read:
+    """Returns what calls `zoo.formats.<format>.read` with files: here, or in a child process."""
+    if sandbox:
+        from zoo.sandbox import read
 
-    return caffe.read(files[source.graph], files[source.weights])
+        return read
+    return lambda format, paths: importlib.import_module(f"zoo.formats.{format}").read(*paths)
 
 
-def _read_pytorch(source: PyTorchSource, files: Mapping[str, Path]) -> Graph:
-    from zoo.formats import pytorch
+def _read_caffe(source: CaffeSource, files: Mapping[str, Path], read: _Read) -> Graph:
+    graph: Graph = read("caffe", [files[source.graph], files[source.weights]])
+    return graph
 
+
+def _read_pytorch(source: PyTorchSource, files: Mapping[str, Path], read: _Read) -> Graph:
     path = files[source.weights]
     graph = architectures.build(source.architecture, source.dialect)
-    return graph.bind(pytorch.read(path), where=path.name, ignore=_IGNORED)
+    return graph.bind(read("pytorch", [path]), where=path.name, ignore=_IGNORED)
 
 
-_READERS: dict[str, Callable[[Any, Mapping[str, Path]], Graph]] = {"caffe": _read_caffe, "pytorch": _read_pytorch}
+_Read = Callable[[str, Sequence[Path]], Any]
+_READERS: dict[str, Callable[[Any, Mapping[str, Path], _Read], Graph]] = {
+    "caffe": _read_caffe,
+    "pytorch": _read_pytorch,
+}
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

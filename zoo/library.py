@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zoo import artifact, cache
 from zoo.errors import UsageError
-from zoo.registry import info, labels
+from zoo.registry import info, is_builtin, labels
 from zoo.schema import ModelCard, Preprocessing
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def get(
     output: str | os.PathLike[str] | None = None,
     source: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
+    sandbox: bool | None = None,
 ) -> Path:
     """Fetches, checks and converts a model; does nothing that was done before.
 
@@ -34,6 +35,8 @@ def get(
         output: a `.keras` file to export to; it loads with plain `keras.saving.load_model`.
         source: a folder or file of yours where the model's files are looked for, by hash, before the network is used.
         offline: never use the network; default: whether ZOO_OFFLINE is 1.
+        sandbox: read the files in a child process with limits on memory and time; default: unless the model is one of
+            the built-in registry.
 
     Returns:
         `output` if given, else the artifact's folder.
@@ -47,7 +50,7 @@ def get(
     if output is not None and Path(output).suffix != ".keras":
         raise UsageError(f"{output}: the exported file's name has to end in .keras")
     card = info(name)
-    folder = _artifact(card, source=source, offline=offline)
+    folder = _artifact(card, source=source, offline=offline, sandbox=sandbox)
     if output is None:
         return folder
     return export(artifact.load(folder), Path(output), about(card))
@@ -63,6 +66,7 @@ def load(
     preprocessing: bool = True,
     source: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
+    sandbox: bool | None = None,
 ) -> keras.Model:
     """Loads a model, getting it first if need be.
 
@@ -76,6 +80,7 @@ def load(
             itself; without it, it takes what the origin network took, in the origin's channel order.
         source: as in `get`.
         offline: as in `get`.
+        sandbox: as in `get`.
 
     Returns:
         A functional Keras model of built-in layers, ready for inference or training.
@@ -92,7 +97,7 @@ def load(
     if layer and not top:
         raise UsageError("layer and top=False exclude each other: give one")
     card = info(name)
-    folder = _artifact(card, source=source, offline=offline)
+    folder = _artifact(card, source=source, offline=offline, sandbox=sandbox)
     import keras
 
     from zoo import heads
@@ -140,6 +145,7 @@ def convert(
     format: str | None = None,
     architecture: str | None = None,
     preprocessing: Preprocessing | None = None,
+    sandbox: bool = True,
 ) -> keras.Model:
     """Converts files of any supported format.
 
@@ -149,6 +155,7 @@ def convert(
         architecture: for weights that carry no graph: one of `zoo.architectures.variants()`.
         preprocessing: put inside the model, which then takes RGB 0..255. Without it the model takes what the origin
             took, as NHWC in the origin's channel order.
+        sandbox: read the files in a child process with limits on memory and time.
 
     Returns:
         A Keras model that ends as the origin ended.
@@ -161,7 +168,11 @@ def convert(
 
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     return convert_files(
-        [Path(p) for p in given], format=format, architecture=architecture, preprocessing=preprocessing
+        [Path(p) for p in given],
+        format=format,
+        architecture=architecture,
+        preprocessing=preprocessing,
+        sandbox=sandbox,
     )
 
 
@@ -205,21 +216,28 @@ def export(model: keras.Model, path: Path, facts: dict[str, Any]) -> Path:
     return path
 
 
-def _artifact(card: ModelCard, *, source: str | os.PathLike[str] | None, offline: bool | None) -> Path:
+def _artifact(
+    card: ModelCard, *, source: str | os.PathLike[str] | None, offline: bool | None, sandbox: bool | None = None
+) -> Path:
     """Returns the folder of a card's artifact, made now if it is not there."""
     folder = cache.models_dir() / card.name / artifact.key(card)
     if (folder / artifact.RECEIPT).exists():
         return folder
-    from zoo.fetch import fetch
-
-    files = fetch(card, source=source, offline=offline)
+    # Fetched under the lock too: whoever comes second shall not fetch what ZOO_KEEP_ORIGINALS=0 drops meanwhile.
     with cache.lock(folder):
         if not (folder / artifact.RECEIPT).exists():
+            from zoo.fetch import fetch
+
+            files = fetch(card, source=source, offline=offline)
             from zoo.convert import convert_card
 
-            model, receipt = convert_card(card, files)
+            model, receipt = convert_card(card, files, sandbox=not is_builtin(card) if sandbox is None else sandbox)
             with cache.atomic_folder(folder) as temporary:
                 artifact.save(model, temporary)
                 (temporary / "card.json").write_text(card.model_dump_json(indent=1))
                 artifact.seal(temporary, receipt)
+            if os.environ.get("ZOO_KEEP_ORIGINALS", "").lower() in ("0", "false", "no", "off"):
+                from zoo import storage
+
+                storage.drop_originals(card)
     return folder

@@ -127,6 +127,11 @@ def register(card_or_path: ModelCard | Mapping[str, Any] | str | os.PathLike[str
     return card
 
 
+def is_builtin(card: ModelCard) -> bool:
+    """Returns whether a card is one of the built-in registry, and so its files are ones that were looked at."""
+    return any(card == known for known, _ in _builtin())
+
+
 def labels(card: ModelCard) -> list[tuple[str, str]] | None:
     """Gives the meaning of a model's outputs.
 
