@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from zoo.errors import FormatError, UsageError
+from zoo.errors import FormatError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,10 +72,16 @@ def _kind(path: Path) -> str:
             head = file.read(4096)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if head.startswith((b"PK\x03\x04", b"\x80")) or path.suffix in (".pth", ".pt", ".bin", ".tar"):
+    from zoo.formats import safetensors  # the same state dict in another container: `pytorch.read` takes both
+
+    if head.startswith((b"PK\x03\x04", b"\x80")) or safetensors.told_by(head):
+        return "pytorch"
+    if path.suffix in (".pth", ".pt", ".bin", ".tar", ".safetensors"):
         return "pytorch"
     if path.suffix == ".caffemodel":
         return "caffemodel"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        raise UnsupportedError(f"{path.name}: an HDF5 file; expected a model of: {', '.join(READERS)}")
     if path.suffix == ".prototxt" or _is_text(head):
         return "prototxt"
     # A caffemodel begins with the network's name (field 1) or a layer (fields 2 and 100), each a length and bytes.

@@ -26,12 +26,12 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from zoo.errors import FormatError, UnsupportedError
-from zoo.formats import pickles
+from zoo.formats import pickles, safetensors
+from zoo.formats.mapped import mapped
 from zoo.formats.pickles import shown
-from zoo.formats.torch_tensors import Storage, Storages, Tensor, allowed, itemsize, storage_ids
+from zoo.formats.torch_tensors import Storage, Storages, Tensor, allowed, bare_names, itemsize, storage_ids
 
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net")
-PREFIXES = ("module.", "_orig_mod.")
 
 MAX_PICKLE = 64 << 20  # bytes; a state dict of 1,000 tensors takes about 200 kB
 MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of members: about 80,000 tensors
@@ -52,7 +52,7 @@ def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     """Returns the arrays of a PyTorch state dict by name, in the file's order.
 
     Args:
-        path: a file that torch.save wrote, zip or legacy.
+        path: a file that torch.save wrote, zip or legacy, or a safetensors file, whatever its name.
 
     Returns:
         Read-only arrays of the file's own type and shape, views into the mapped file; bfloat16, which numpy lacks,
@@ -67,16 +67,11 @@ def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
     (1000,)
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, io.SEEK_END)
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FormatError(f"{path}: cannot be read: {reason}; expected a PyTorch state dict") from None
-    if data is None:
-        raise FormatError(f"{path}: the file is empty; fetch it again")
+    data = mapped(path, "a PyTorch state dict")
     where = path.name
+    named_so = path.suffix == ".safetensors" and data[:1] not in (b"P", b"\x80")
+    if named_so or safetensors.told_by(data[:9]):
+        return safetensors.arrays(data, where)
     content, storages = (_read_zip if data[:4] == b"PK\x03\x04" else _read_legacy)(data, where)
     return {name: storages.array(tensor, name) for name, tensor in _state_dict(content, where).items()}
 
@@ -97,10 +92,7 @@ def _state_dict(content: Any, where: str) -> dict[str, Tensor]:
         raise FormatError(f"{where}: holds no tensors where a state dict has them; its entries: {keys}")
     if not all(isinstance(name, str) for name in tensors):
         raise FormatError(f"{where}: tensors under numbers instead of names; save model.state_dict() in PyTorch")
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return tensors
+    return bare_names(tensors, where)
 
 
 def _has_tensors(value: Any) -> bool:
@@ -210,7 +202,7 @@ def _read_legacy(data: mmap.mmap, where: str) -> tuple[Any, Storages]:
     stream = io.BytesIO(data[: min(MAX_PICKLE, len(data))])
     if head[:1] != b"\x80" or _plain(stream, where) != MAGIC:
         kind = next((f"but {what}" for start, what in LOOKALIKES.items() if head.startswith(start)), "")
-        kind = kind or ("but a safetensors file" if head[8:10] == b'{"' else f"(first bytes {head[:4].hex(' ')})")
+        kind = kind or f"(first bytes {head[:4].hex(' ')})"
         raise FormatError(f"{where}: not a PyTorch file {kind}; expected a state dict written by torch.save")
     if _plain(stream, where) != PROTOCOL:
         raise UnsupportedError(f"{where}: another legacy version than {PROTOCOL}; save it again in PyTorch")

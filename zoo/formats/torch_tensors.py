@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from zoo.formats.pickles import Constructor, Global, opaque, ordered_dict, shown
 
 MAX_RANK = 32  # dimensions; numpy 1 allows no more
 MAX_NUMBER = 2**63  # sizes and offsets are signed 64-bit in PyTorch
+MAX_NAME = 500  # characters
+PREFIXES = ("module.", "_orig_mod.")
+
+T = TypeVar("T")
 
 BFLOAT16 = "bfloat16"  # numpy has none
 STORAGES = {
@@ -155,11 +159,30 @@ class Storages:
             start, length = self._places[key]
             raw = np.dtype("<u2" if dtype == BFLOAT16 else dtype)
             flat = np.frombuffer(self._data, raw, length // raw.itemsize, start)
-            if dtype == BFLOAT16:
-                flat = (flat.astype("<u4") << np.uint32(16)).view("<f4")  # it is the upper half of a float32
-                flat.flags.writeable = False
-            self._made[key, dtype] = flat
+            self._made[key, dtype] = widened(flat) if dtype == BFLOAT16 else flat
         return self._made[key, dtype]
+
+
+def widened(bits: np.ndarray) -> np.ndarray:
+    """Returns bfloat16 numbers, given as uint16, as float32, of which they are the upper half."""
+    numbers: np.ndarray = (bits.astype("<u4") << np.uint32(16)).view("<f4")
+    numbers.flags.writeable = False
+    return numbers
+
+
+def bare_names(tensors: Mapping[str, T], where: str) -> dict[str, T]:
+    """Returns tensors without the prefix that DataParallel or torch.compile puts before every name.
+
+    Raises:
+        FormatError: a name could not stand in a one-line message.
+    """
+    for name in tensors:
+        if len(name) > MAX_NAME or not name.isprintable():
+            raise FormatError(f"{where}: {shown(name, 40)!r} is no tensor's name; the file is damaged")
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return dict(tensors)
 
 
 def itemsize(dtype: str) -> int:
