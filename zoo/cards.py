@@ -45,9 +45,9 @@ def read(path: Path, shown: str | None = None) -> list[ModelCard]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise CardError(f"{shown}: cannot be read: {error.strerror}") from None
+        raise _refused(f"{shown}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise CardError(f"{shown}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise _refused(f"{shown}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     return parse(text, shown)
 
 
@@ -62,7 +62,7 @@ def parse(text: str, shown: str) -> list[ModelCard]:
             if key in merged:
                 line = _line(text, name, (key,))
                 reason = "the table's title is the name" if key == "name" else "it stands once, at the top of the file"
-                raise CardError(f"{shown}{line}: {_dotted((name, key))}: leave it out; {reason}")
+                raise _refused(f"{shown}{line}: {_dotted((name, key))}: leave it out; {reason}")
         merged = {"name": name, "origin": data["origin"], "family": data["family"], **merged}
         cards.append(_validated(merged, shown, partial(_line, text, name)))
     return cards
@@ -71,6 +71,12 @@ def parse(text: str, shown: str) -> list[ModelCard]:
 def card(data: Mapping[str, Any], shown: str = "card") -> ModelCard:
     """Makes a ModelCard of a whole card in JSON's types (lists, dicts, numbers, text); `shown` opens the messages."""
     return _validated(dict(data), shown, lambda key: "")
+
+
+def _refused(text: str) -> CardError:
+    """Returns the error, its message one printable line of bounded length whatever keys and values the file has."""
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    return CardError(text if len(text) <= 1500 else f"{text[:1200]}...{text[-250:]}")
 
 
 def _line(text: str, name: str, key: Key) -> str:
@@ -98,27 +104,27 @@ def _toml(text: str, shown: str) -> Data:
         if found:
             number = found[2] or str(max(1, len(text.splitlines())))
             line, what = f":{number}", found[1] + (" at the end of the file" if found[4] else f" at column {found[3]}")
-        raise CardError(f"{shown}{line}: not TOML: {what}") from None
+        raise _refused(f"{shown}{line}: not TOML: {what}") from None
     except RecursionError:
-        raise CardError(f"{shown}: not a card: tables or lists nested too deep") from None
+        raise _refused(f"{shown}: not a card: tables or lists nested too deep") from None
 
 
 def _check_top(data: Data, text: str, shown: str) -> None:
     for key in data:
         if key not in TOP_KEYS:
-            raise CardError(f"{shown}{_at(text, (key,))}: {key}: unknown key{_nearest(key, TOP_KEYS)}")
+            raise _refused(f"{shown}{_at(text, (key,))}: {key}: unknown key{_nearest(key, TOP_KEYS)}")
     for key in ("origin", "family"):
         if not isinstance(data.get(key), str):
             got = _short(data.get(key, MISSING))
-            raise CardError(f"{shown}{_at(text, (key,))}: {key}: expected text at the top of the file, got {got}")
+            raise _refused(f"{shown}{_at(text, (key,))}: {key}: expected text at the top of the file, got {got}")
     for key in ("defaults", "models"):
         if not isinstance(data.get(key, {}), dict):
-            raise CardError(f"{shown}{_at(text, (key,))}: {key}: expected a table, got {_short(data[key])}")
+            raise _refused(f"{shown}{_at(text, (key,))}: {key}: expected a table, got {_short(data[key])}")
     if not data.get("models"):
-        raise CardError(f'{shown}: models: expected at least one table [models."name"]')
+        raise _refused(f'{shown}: models: expected at least one table [models."name"]')
     for name, own in data["models"].items():
         if not isinstance(own, dict):
-            raise CardError(f"{shown}{_at(text, ('models', name))}: models.{name}: expected a table, got {_short(own)}")
+            raise _refused(f"{shown}{_at(text, ('models', name))}: models.{name}: expected a table, got {_short(own)}")
 
 
 def _validated(data: Data, shown: str, line_of: Callable[[Key], str]) -> ModelCard:
@@ -132,7 +138,7 @@ def _validated(data: Data, shown: str, line_of: Callable[[Key], str]) -> ModelCa
         problems = [_not_json(data)]
     told = [f"{shown}{line_of(key)}: {_dotted((name, *key))}: {what}" for key, what in problems[:SHOWN]]
     rest = len(problems) - SHOWN
-    raise CardError("; ".join(told) + (f"; and {rest} more" if rest > 0 else "")) from None
+    raise _refused("; ".join(told) + (f"; and {rest} more" if rest > 0 else "")) from None
 
 
 def _not_json(value: Any, key: Key = ()) -> tuple[Key, str]:

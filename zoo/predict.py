@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from zoo.errors import DataError, FormatError, UsageError
+from zoo.formats.pickles import shown
 from zoo.schema import Preprocessing, ShortSide
 
 if TYPE_CHECKING:
@@ -172,11 +175,23 @@ def _facts(file: Path) -> dict[str, Any]:
         with zipfile.ZipFile(file) as archive:
             if FACTS not in archive.namelist():
                 return {}
-            if archive.getinfo(FACTS).file_size > FACTS_LIMIT:
+            with archive.open(FACTS) as member:
+                raw = member.read(FACTS_LIMIT + 1)  # the size that the zip states is no bound on what it inflates to
+            if len(raw) > FACTS_LIMIT:
                 raise FormatError(f"{file}: {FACTS}: more than {FACTS_LIMIT} bytes; the file was not written by zoo")
-            facts = json.loads(archive.read(FACTS))
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise FormatError(f"{file}: not a sound .keras file: {error}") from None
+            facts = json.loads(raw)
+    # RuntimeError: encrypted, or JSON nested too deep; the others: damage that zipfile does not look for.
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        IndexError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise FormatError(f"{file}: not a sound .keras file: {shown(str(error))}") from None
     names, ids = (facts.get(key) for key in ("class_names", "class_ids")) if isinstance(facts, dict) else ((), None)
     for found in (names, ids):
         if found is not None and not (isinstance(found, list) and all(isinstance(name, str) for name in found)):

@@ -361,6 +361,24 @@ def test_many_names_that_are_one_long_text_are_refused(made: Callable[..., Path]
             file.attribute_strings("", "layer_names")
 
 
+@pytest.mark.parametrize(
+    ("at", "wrong", "told"),
+    [
+        (40, bytes(16), "is damaged"),
+        (8, struct.pack("<Q", 2**40), "is cut"),
+        (24, struct.pack("<Q", 5000), "is damaged"),
+    ],
+    ids=["free space without size", "heap beyond the file", "text beyond the heap"],
+)
+def test_a_damaged_heap_of_texts_is_refused(made: Callable[..., Path], at: int, wrong: bytes, told: str) -> None:
+    path = made(lambda file: file.attrs.__setitem__("layer_names", ["a"]))
+    data = path.read_bytes()
+    at += data.index(b"GCOL")
+    path.write_bytes(data[:at] + wrong + data[at + len(wrong) :])
+    with hdf5.open(path) as file, pytest.raises(FormatError, match=told):
+        file.attribute_strings("", "layer_names")
+
+
 @pytest.mark.parametrize("value", [3, ["a", "b"], [b"a"], np.bytes_(b"\xff"), h5py.Empty("S3")])
 def test_a_text_that_is_none_is_refused(made: Callable[..., Path], value: Any) -> None:
     with (

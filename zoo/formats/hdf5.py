@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ _TYPES = [
     for bits in sizes
     for order in ("LE", "BE")
 ]
+_HEAP = b"GCOL\x01\0\0\0"
 # In the order in which HDF5 applies them; another order or a second deflate serves bombs only.
 _FILTERS = (h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_FLETCHER32)
 
@@ -123,8 +125,9 @@ class Guarded:
         try:
             with self._damage(""):
                 self._file = h5f.open(str(path).encode(), h5f.ACC_RDONLY)
-                if self._file.get_create_plist().get_userblock():
-                    raise UnsupportedError(f"{self.name}: begins with a user block, which files of weights do not")
+                properties = self._file.get_create_plist()
+                if properties.get_userblock() or properties.get_sizes() != (8, 8):
+                    raise UnsupportedError(f"{self.name}: has a user block or short addresses; no weights have them")
                 self._walk()
                 self._check_size()
         except BaseException:
@@ -220,7 +223,8 @@ class Guarded:
                 raise FormatError(f"{self._at(where)}: expected one text")
             if not kind.is_variable_str():
                 return self._decoded(self._fixed(attribute, size)[0], where)
-            # One reference into the heap, whose length the library checks against the file: no larger than the file.
+            if self._longest_text() > MAX_TEXT:
+                raise FormatError(f"{self._at(where)}: could take more than {MAX_TEXT} bytes; refused")
             made = np.empty((), h5py.string_dtype())
             attribute.read(made)
             text: Any = made[()]
@@ -404,15 +408,26 @@ class Guarded:
         return names
 
     def _longest_text(self) -> int:
-        """Returns a bound on the bytes of one text of variable length: the largest heap that the file could hold."""
-        longest, start, most = 0, self._bytes.find(b"GCOL"), len(self._bytes) // 4096 + 1000
+        """Returns the bytes of the longest text of variable length, after checking the heaps that hold such texts.
+
+        The library never ends on a heap whose free space has size 0.
+        """
+        longest, end = 0, 0
+        start = self._bytes.find(_HEAP)
         while start >= 0:
-            longest = max(longest, int.from_bytes(self._bytes[start + 8 : start + 16], "little"))
-            most -= 1
-            if not most:
-                raise FormatError(f"{self.name}: holds more heaps than fit into it; the file is damaged")
-            start = self._bytes.find(b"GCOL", start + 4)
-        return min(longest, len(self._bytes))
+            size = int.from_bytes(self._bytes[start + 8 : start + 16], "little")
+            if start < end or size < 4096 or start + size > len(self._bytes):
+                raise FormatError(f"{self.name}: a heap at byte {start} is cut or laid over another; fetch it again")
+            at, end = start + 16, start + size
+            while end - at >= 16:
+                index, length = struct.unpack("<H6xQ", self._bytes[at : at + 16])
+                step = 16 + -(-length // 8) * 8 if index else length
+                if step < 16 or at + step > end:
+                    raise FormatError(f"{self.name}: the heap at byte {start} is damaged; fetch the file again")
+                longest = max(longest, length if index else 0)
+                at += step
+            start = self._bytes.find(_HEAP, start + 8)
+        return longest
 
     def _fixed(self, attribute: Any, size: int) -> list[bytes]:
         made = np.empty(attribute.shape, f"S{size}")

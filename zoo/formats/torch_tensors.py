@@ -149,9 +149,11 @@ class Storages:
 
     def _empty(self, tensor: Tensor, where: str) -> np.ndarray:
         try:
-            return np.empty(tensor.shape, "<f4" if tensor.dtype == BFLOAT16 else tensor.dtype)
+            empty = np.empty(tensor.shape, "<f4" if tensor.dtype == BFLOAT16 else tensor.dtype)
         except (ValueError, OverflowError):
             raise FormatError(f"{where}: an impossible shape; fetch the file again") from None
+        empty.flags.writeable = False
+        return empty
 
     def _flat(self, key: str, dtype: str) -> np.ndarray:
         """Returns a whole storage; widened once, however many tensors share it, so that memory stays bounded."""

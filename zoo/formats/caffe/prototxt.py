@@ -113,6 +113,7 @@ def _reason(error: text_format.ParseError, text: str) -> str:
 
 def _short(text: str) -> str:
     text = " ".join(text.split()).rstrip(".")
+    text = "".join(char if char.isprintable() else "?" for char in text)
     return text if len(text) <= 160 else f"{text[:160]}..."
 
 

@@ -1,0 +1,385 @@
+"""Feeds damaged files to every reader; whatever comes out besides a ZooError is kept as a file in corpus/.
+
+    python tests/fuzz/run.py --minutes 10          all readers, in turns
+    python tests/fuzz/run.py --minutes 2 hdf5      one of them
+
+Each case is made of a number alone, so that `TARGET-NUMBER` says how to make it again. Cases run in a child process
+with limits on memory and on time per case: a crash of a C library or a reader that never ends is a finding like any
+other. tests/formats/test_fuzz.py runs a short part of the same, and replays the corpus.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import random
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+GOLDEN = HERE.parent / "golden"
+CORPUS = HERE / "corpus"
+MEMORY = 2 << 30  # bytes a child may take beyond what it takes after importing everything
+SECONDS = 10  # for one case
+INTERESTING = [
+    0,
+    1,
+    2,
+    4,
+    7,
+    8,
+    127,
+    128,
+    255,
+    256,
+    65535,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**62,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+]
+
+Seeds = list[bytes]
+Target = tuple[Callable[[], Seeds], Callable[[Path], None], str]
+
+
+# ------------------------------------------------------------------------------------------------------------- seeds
+
+
+def pytorch_seeds() -> Seeds:
+    return [path.read_bytes() for path in sorted((GOLDEN / "pytorch").glob("*.pth"))]
+
+
+def safetensors_seeds() -> Seeds:
+    import numpy as np
+    from safetensors.numpy import save
+
+    arrays = {"conv.weight": np.ones((2, 3), "<f4"), "conv.bias": np.zeros(2, "<f2"), "n": np.array(3)}
+    bf16 = json.dumps({"__metadata__": {"format": "pt"}, "w": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}})
+    return [save(arrays), struct.pack("<Q", len(bf16)) + bf16.encode() + bytes(4)]
+
+
+def hdf5_seeds() -> Seeds:
+    import h5py
+    import numpy as np
+
+    seeds = []
+    for libver in ("earliest", "latest"):
+        for rich in (False, True):
+            stream = io.BytesIO()
+            with h5py.File(stream, "w", libver=libver) as file:
+                file["conv/conv/kernel:0"] = np.ones((2, 3), "<f4")
+                file.attrs["layer_names"] = [b"conv", b"dense"]
+                file.attrs["weight_names"] = np.array([b"conv/kernel:0", b"b"])
+                file.attrs["keras_version"] = "2.1.6"
+                if rich:
+                    options: dict[str, Any] = {"compression": 9, "shuffle": True, "fletcher32": True}
+                    file.create_dataset("z", data=np.arange(64.0).reshape(8, 8), chunks=(4, 4), **options)
+                    file.create_dataset("e", data=np.arange(8), chunks=(4,), maxshape=(None,))
+                    file.attrs["layer_names0"] = np.array([b"a"])
+            seeds.append(stream.getvalue())
+    return seeds
+
+
+def prototxt_seeds() -> Seeds:
+    names = ("net_mobilenet-v1-shicai", "v1_input_dim", "batch_norm_scale", "lrn")
+    return [(GOLDEN / "caffe" / name / "deploy.prototxt").read_bytes()[:4000] for name in names]
+
+
+def caffemodel_seeds() -> Seeds:
+    return [
+        (GOLDEN / "caffe" / name / "weights.caffemodel").read_bytes() for name in ("v1_input_dim", "batch_norm_scale")
+    ]
+
+
+def card_seeds() -> Seeds:
+    return [path.read_bytes() for path in sorted((HERE.parents[1] / "registry").glob("*/*.toml"))]
+
+
+def facts_seeds() -> Seeds:
+    facts = {"class_names": ["a", "b"], "class_ids": ["n1", "n2"], "preprocessing": {"height": 8, "mean": "none"}}
+    seeds = []
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", compression) as archive:
+            archive.writestr("config.json", "{}")
+            archive.writestr("zoo.json", json.dumps(facts))
+        seeds.append(stream.getvalue())
+    return seeds
+
+
+# ----------------------------------------------------------------------------------------------------------- readers
+
+
+def _arrays(found: dict[str, Any], path: Path) -> None:
+    size = path.stat().st_size
+    for name, array in found.items():
+        assert name.isprintable()
+        assert not array.flags.writeable
+        assert array.nbytes <= max(64 << 20, 16 * size)
+        array.tobytes()
+
+
+def read_pytorch(path: Path) -> None:
+    from zoo.formats import pytorch
+
+    _arrays(pytorch.read(path), path)
+
+
+def read_safetensors(path: Path) -> None:
+    from zoo.formats import safetensors
+
+    _arrays(safetensors.read(path), path)
+
+
+def read_hdf5(path: Path) -> None:
+    from zoo.errors import ZooError
+    from zoo.formats import hdf5
+
+    _arrays(hdf5.read(path), path)
+    with hdf5.open(path) as file:
+        for place in (*file.groups(), *file.datasets()):
+            for name in ("layer_names", "weight_names", "keras_version"):
+                for ask in (file.attribute_strings, file.attribute_text):
+                    try:
+                        ask(place, name)
+                    except ZooError as error:
+                        _one_line(str(error))
+
+
+def read_prototxt(path: Path) -> None:
+    from zoo.formats import caffe
+
+    caffe.read(path).check()
+
+
+def read_caffemodel(path: Path) -> None:
+    from zoo.formats import caffe
+
+    for name in ("v1_input_dim", "batch_norm_scale"):
+        caffe.read(GOLDEN / "caffe" / name / "deploy.prototxt", path)
+
+
+def read_any(path: Path) -> None:
+    from zoo import formats
+
+    formats.read(path)
+
+
+def read_card(path: Path) -> None:
+    from zoo import cards
+
+    cards.read(path)
+
+
+def read_facts(path: Path) -> None:
+    from zoo.predict import _facts
+
+    _facts(path)
+
+
+TARGETS: dict[str, Target] = {
+    "pytorch": (pytorch_seeds, read_pytorch, ".pth"),
+    "safetensors": (safetensors_seeds, read_safetensors, ".safetensors"),
+    "hdf5": (hdf5_seeds, read_hdf5, ".h5"),
+    "prototxt": (prototxt_seeds, read_prototxt, ".prototxt"),
+    "caffemodel": (caffemodel_seeds, read_caffemodel, ".caffemodel"),
+    "any": (lambda: [*pytorch_seeds(), *safetensors_seeds(), *hdf5_seeds(), *caffemodel_seeds()], read_any, ""),
+    "cards": (card_seeds, read_card, ".toml"),
+    "facts": (facts_seeds, read_facts, ".keras"),
+}
+
+
+# --------------------------------------------------------------------------------------------------------- mutations
+
+
+def case(target: str, number: int, seeds: Seeds) -> bytes:
+    """Makes the file of a case; the same number makes the same file as long as the seeds stay."""
+    dice = random.Random(f"{target}-{number}")
+    base = dice.choice(seeds)
+    if target in ("pytorch", "any") and base.startswith(b"PK") and dice.random() < 0.5:
+        return _within_zip(base, dice, seeds)
+    if target == "facts" and dice.random() < 0.6:
+        return _within_zip(base, dice, seeds)
+    if target == "safetensors" and dice.random() < 0.6:
+        length = int.from_bytes(base[:8], "little")
+        header = mutated(base[8 : 8 + length], dice, [seed[8:200] for seed in seeds])
+        return struct.pack("<Q", len(header)) + header + base[8 + length :]
+    return mutated(base, dice, seeds)
+
+
+def mutated(raw: bytes, dice: random.Random, seeds: Seeds) -> bytes:
+    """Returns bytes with a few changes: bits, numbers, cuts, doubled, moved and foreign pieces, words."""
+    data = bytearray(raw)
+    for _ in range(dice.choice([1, 1, 1, 2, 3, 5, 8, 20])):
+        at = dice.randrange(len(data) + 1)
+        kind = dice.randrange(10)
+        if kind == 0:
+            data[at : at + 1] = bytes([dice.randrange(256)])
+        elif kind == 1 and at < len(data):
+            data[at] ^= 1 << dice.randrange(8)
+        elif kind == 2:
+            size = dice.choice([1, 2, 4, 8])
+            data[at : at + size] = (dice.choice(INTERESTING) % (1 << 8 * size)).to_bytes(
+                size, dice.choice(["little", "big"])
+            )
+        elif kind == 3:
+            del data[at : at + dice.choice([1, 2, 8, 40, 400])]
+        elif kind == 4 and dice.random() < 0.3:
+            del data[at:]
+        elif kind == 5:
+            data[at:at] = data[at : at + dice.choice([1, 8, 60, 500])] * dice.choice([1, 1, 2, 50])
+        elif kind == 6:
+            other = dice.choice(seeds)
+            start = dice.randrange(len(other) + 1)
+            piece = other[start : start + dice.choice([4, 16, 100])]
+            data[at : at + dice.choice([0, len(piece)])] = piece
+        elif kind == 7:
+            data[at:at] = dice.choice(WORDS)
+        elif kind == 8:
+            data[at : at + 8] = data[(start := dice.randrange(len(data) + 1)) : start + 8]
+        else:
+            _change_number(data, at, dice)
+    return bytes(data)
+
+
+WORDS = [
+    *(b"{", b"}", b"[", b"]", b'"', b":", b",", b"\0", b"\n", b"\xff", b"\\u0000", b"nan", b"-1", b"1e999", b"0x"),
+    *(b'\\ud800', b"[" * 3000, b"{" * 3000, b"9" * 5000, b"'''", b"= ", b".", b"true", b"null", b"inf", b"2024-01-01"),
+    *(b"ccollections\nOrderedDict\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"(", b")", b"t", b"R", b"q\0", b"h\0"),
+    *(b"h\1", b"u", b"s", b"}", b"\x85", b"2", b"0", b"b", b"Q", b"layer {", b"dim: 0", b"SNOD", b"TREE", b"OHDR"),
+    *(b"num_output: 4294967295 ", b'top: "data" ', b"pad: 2147483647 ", b"axis: -9 ", b"\xe2\x80\xae", b"\x1b[2J"),
+]  # fmt: skip
+
+
+def _change_number(data: bytearray, at: int, dice: random.Random) -> None:
+    """Replaces the digits at or after a position, so that texts stay texts."""
+    start = next((i for i in range(at, min(at + 200, len(data))) if data[i] in b"0123456789"), None)
+    if start is None:
+        return
+    end = start
+    while end < len(data) and data[end] in b"0123456789":
+        end += 1
+    data[start:end] = str(dice.choice(INTERESTING)).encode()
+
+
+def _within_zip(base: bytes, dice: random.Random, seeds: Seeds) -> bytes:
+    """Changes one member and writes a sound zip around it."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(base)) as old, zipfile.ZipFile(stream, "w") as new:
+        names = old.namelist()
+        chosen = "zoo.json" if "zoo.json" in names else dice.choice([*names, *(n for n in names if n.endswith(".pkl"))])
+        for name in names:
+            raw = old.read(name)
+            new.writestr(name, mutated(raw, dice, [raw, b"\x80\x02}."]) if name == chosen else raw)
+    return stream.getvalue()
+
+
+# -------------------------------------------------------------------------------------------------------------- runs
+
+
+def _one_line(text: str) -> None:
+    assert "\n" not in text, f"a message of more lines: {text[:200]!r}"
+    assert text.isprintable(), f"unprintable: {text[:200]!r}"
+    assert len(text) < 2000, f"a message of {len(text)} characters"
+
+
+def attempt(target: str, data: bytes, folder: Path) -> None:
+    """Runs one case; raises whatever a reader should not have."""
+    from zoo.errors import ZooError
+
+    path = folder / f"case{TARGETS[target][2]}"
+    path.unlink(missing_ok=True)  # a mapped file must not change
+    path.write_bytes(data)
+    try:
+        TARGETS[target][1](path)
+    except ZooError as error:
+        _one_line(str(error))
+
+
+def _child(target: str, first: int, until: float) -> int:
+    """Runs cases until a finding or the end of its time; prints the number of each before it begins."""
+    seeds = TARGETS[target][0]()
+    with tempfile.TemporaryDirectory() as folder:
+        attempt(target, seeds[0], Path(folder))
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even inside a C library
+        number = first
+        while time.time() < until:
+            os.pwrite(1, f"{number:20d}".encode(), 0)
+            signal.alarm(SECONDS)
+            try:
+                attempt(target, case(target, number, seeds), Path(folder))
+            except BaseException:
+                traceback.print_exc()
+                return 1
+            signal.alarm(0)
+            number += 1
+        os.pwrite(1, f"{number:20d}".encode(), 0)
+    return 0
+
+
+def _turn(target: str, first: int, seconds: float) -> tuple[int, bool]:
+    """Runs one child; returns the number to go on with, and whether there was a finding."""
+    with tempfile.TemporaryFile() as progress, tempfile.TemporaryFile() as told:
+        command = [sys.executable, __file__, "--child", target, str(first), str(time.time() + seconds)]
+        status = subprocess.run(command, stdout=progress, stderr=told, check=False).returncode
+        progress.seek(0)
+        told.seek(0)
+        number, words = int(progress.read() or first), told.read().decode(errors="replace")
+    if status == 0:
+        return number, False
+    CORPUS.mkdir(exist_ok=True)
+    path = CORPUS / f"{target}-{number}"
+    path.write_bytes(case(target, number, TARGETS[target][0]()))
+    why = f"signal {signal.Signals(-status).name}" if status < 0 else words.strip().splitlines()[-1][:200]
+    print(f"FINDING {path.name}: {why}", flush=True)
+    print("    " + "\n    ".join(words.strip().splitlines()[-12:]), flush=True)
+    return number + 1, True
+
+
+def main() -> int:
+    """Runs all targets in turns until the time is over; exits with 1 if there was a finding."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case; default: a new one each run")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"default: all of {', '.join(TARGETS)}")
+    options = parser.parse_args()
+    if options.child:
+        return _child(options.child[0], int(options.child[1]), float(options.child[2]))
+    chosen = options.targets or list(TARGETS)
+    if unknown := [name for name in chosen if name not in TARGETS]:
+        parser.error(f"unknown target {unknown[0]}")
+    end = time.time() + 60 * options.minutes
+    first = options.first or int(time.time()) * 1000
+    numbers = dict.fromkeys(chosen, first)
+    findings = dict.fromkeys(chosen, 0)
+    while (left := end - time.time()) > 0:
+        for target in chosen:
+            numbers[target], found = _turn(target, numbers[target], min(20.0, max(1.0, left / len(chosen))))
+            findings[target] += found
+    for target in chosen:
+        print(f"{target}: {numbers[target] - first:,} cases, {findings[target]} findings")
+    return 1 if any(findings.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
