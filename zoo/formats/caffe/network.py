@@ -157,7 +157,9 @@ class _Reader:
         if not spec.name:
             raise FormatError(f"{where}: has no name; weights are found by it")
         if doubled or not (bottoms if loss else spec.top):
-            raise FormatError(f"{where}: has bottoms {list(spec.bottom)} and tops {list(spec.top)}; expected both")
+            raise FormatError(
+                f"{where}: has bottoms {list(spec.bottom)[:8]} and tops {list(spec.top)[:8]}; expected both"
+            )
         if loss:
             weight = spec.loss_weight[0] if spec.loss_weight else 1.0
             layer = Layer(spec.name, LOSSES[spec.type], spec, bottoms[:1], (self._new_value(spec.name),), where)

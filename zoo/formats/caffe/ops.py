@@ -239,7 +239,7 @@ def eltwise(step: Step) -> Value:
     param = step.spec.eltwise_param
     different = [value.shape for value in step.inputs if value.shape != step.shape]
     if different or len(step.inputs) < 2:
-        raise step.damaged(f"combines {step.shape} with {different or 'nothing'} (without the batch)")
+        raise step.damaged(f"combines {step.shape} with {different[:8] or 'nothing'} (without the batch)")
     names = [value.name for value in step.inputs]
     if param.operation == 0:
         return _chain(step, "Mul", names)
@@ -271,7 +271,7 @@ def concat(step: Step) -> Value:
     rest = {value.shape[: axis - 1] + value.shape[axis:] for value in step.inputs}
     if len(rest) != 1 or len({len(value.shape) for value in step.inputs}) != 1:
         raise step.damaged(
-            f"cannot join {[value.shape for value in step.inputs]} (without the batch) along axis {axis}"
+            f"cannot join {[value.shape for value in step.inputs[:8]]} (without the batch) along axis {axis}"
         )
     shape = list(step.shape)
     shape[axis - 1] = sum(value.shape[axis - 1] for value in step.inputs)

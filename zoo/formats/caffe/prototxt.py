@@ -181,7 +181,7 @@ def _field(result: Scan, stack: list[_Frame], name: str, line: int) -> str:
     if known is not None:
         frame.child = known.message_type
     elif len(stack) > 1 and name not in HARMLESS and _may_matter(frame, name):
-        path = f"{frame.path}.{name}" if frame.path else name
+        path = f"{frame.path}.{name[:60]}" if frame.path else name[:60]
         result.unknown.setdefault(len(result.lines) - 1, []).append(f"{path} (line {line})")
     return name
 

@@ -15,6 +15,8 @@ from zoo.formats.caffe.network import Layer, Network
 from zoo.formats.caffe.weights import Blob
 from zoo.graph import Graph, Node, Param
 
+MAX_TOLD = 40  # layers named in one message; real networks stay below
+
 
 class Value(NamedTuple):
     """A value on its way through the network.
@@ -172,7 +174,7 @@ def translate(network: Network, ops: Mapping[str, Op], state: State) -> Graph:
     """
     strange = [f"{layer.name} ({layer.type or 'no type'})" for layer in network.layers if layer.type not in ops]
     if strange:
-        raise UnsupportedError(f"{state.file}: unsupported layer types: {', '.join(strange)}")
+        raise UnsupportedError(f"{state.file}: unsupported layer types: {_all_of(strange, ', ')}")
     for layer in network.layers:
         if not layer.bottoms:
             raise FormatError(f"{layer.where}: has no bottom; expected the top of a layer above it")
@@ -190,13 +192,18 @@ def translate(network: Network, ops: Mapping[str, Op], state: State) -> Graph:
         except Unsupported as error:
             refused.append(str(error))
     if refused:
-        raise UnsupportedError(f"{state.file}: unsupported layers: {'; '.join(refused)}")
+        raise UnsupportedError(f"{state.file}: unsupported layers: {_all_of(refused, '; ')}")
     if state.missing:
         some = ", ".join(state.missing[:4]) + (f" and {len(state.missing) - 4} more" if len(state.missing) > 4 else "")
         raise FormatError(f"{state.weights_file}: lacks weights that {state.file} needs: {some}")
     outputs = tuple(dict.fromkeys(state.values[value].name for value in network.outputs))
     graph = Graph(network.name, inputs, outputs, tuple(state.nodes), state.params, _unused(network, state))
     return graph.check()
+
+
+def _all_of(found: Sequence[str], separator: str) -> str:
+    more = f" and {len(found) - MAX_TOLD} more" if len(found) > MAX_TOLD else ""
+    return separator.join(found[:MAX_TOLD]) + more
 
 
 def _inputs(network: Network, state: State) -> dict[str, tuple[int, ...]]:
@@ -214,7 +221,7 @@ def _inputs(network: Network, state: State) -> dict[str, tuple[int, ...]]:
 
 def _translate_layer(step: Step, op: Op) -> None:
     if step.layer.unknown:
-        raise step.unsupported(f"has fields that zoo does not know: {', '.join(step.layer.unknown)}")
+        raise step.unsupported(f"has fields that zoo does not know: {_all_of(step.layer.unknown, ', ')}")
     made = op(step)
     values = [made] if isinstance(made, Value) else list(made)
     if len(values) != len(step.layer.tops):
