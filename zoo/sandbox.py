@@ -35,6 +35,7 @@ _START = (
     "from zoo import sandbox; sandbox.child(request)"
 )
 _ERROR = "error.json"
+_SAID = "stderr.txt"
 _OUT_OF_MEMORY = 3
 _KILLED = (9, 6)  # by the system when memory ran out; by C++ when an allocation failed
 _FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.startfile", "pty.")
@@ -98,7 +99,7 @@ def read(
             status = _run(request, limits, where)
         _raise(folder / _ERROR)
         if status:
-            _died(status, limits, where)
+            _died(status, limits, where, folder / _SAID)
         from zoo import graph_io
 
         try:
@@ -124,13 +125,14 @@ def _run(request: dict[str, Any], limits: Limits, where: str) -> int:
     """Runs the child and returns its exit status, negative if a signal ended it."""
     # One thread: each would take address space for its own heap, and readers do not calculate.
     single = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _START],
-        env={**os.environ, **single, "MALLOC_ARENA_MAX": "2"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with open(Path(request["folder"]) / _SAID, "wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _START],
+            env={**os.environ, **single, "MALLOC_ARENA_MAX": "2"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
     assert process.stdin is not None
     try:
         with contextlib.suppress(BrokenPipeError):
@@ -148,7 +150,7 @@ def _run(request: dict[str, Any], limits: Limits, where: str) -> int:
             process.stdin.close()
 
 
-def _died(status: int, limits: Limits, where: str) -> NoReturn:
+def _died(status: int, limits: Limits, where: str, said: Path) -> NoReturn:
     if status == _OUT_OF_MEMORY or -status in _KILLED:
         why = f"reading needs more memory than the {cache.megabytes(limits.memory)} it may have"
     elif os.name != "nt" and status == -signal.SIGXCPU:
@@ -158,7 +160,9 @@ def _died(status: int, limits: Limits, where: str) -> NoReturn:
             raise FormatError(f"{where}: the reader was ended by {signal.Signals(-status).name}: damaged or hostile")
         why = f"the reader was ended by signal {-status}"
     else:
-        why = f"the reader ended with status {status}"
+        lines = said.read_bytes()[-2000:].decode("utf-8", "replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
+        why = f"the reader ended with status {status} ({_printable(last[:200])})"
     raise FormatError(f"{where}: {why}: damaged or hostile; {_TRUST}")
 
 
@@ -174,7 +178,11 @@ def _raise(path: Path) -> None:
         kind, text = FormatError, "the reader failed and did not say why"
     if not (isinstance(kind, type) and issubclass(kind, ZooError)):
         kind = FormatError
-    raise kind("".join(letter if letter.isprintable() else " " for letter in text))
+    raise kind(_printable(text))
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 # ---------------------------------------------------------------------------------------------------- in the child
@@ -184,9 +192,9 @@ def child(request: dict[str, Any]) -> None:
     """Reads the files and leaves the result, or the error, in the folder."""
     limits = Limits(**request["limits"])
     folder = Path(request["folder"])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _limit(limits)
     try:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        _limit(limits)
         from zoo import formats, graph_io
 
         if not request["told"]:
