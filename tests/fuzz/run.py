@@ -363,6 +363,8 @@ def _turn(target: str, first: int, last: int, seconds: float, kept: Path) -> tup
         number, words = int(progress.read() or first), told.read().decode(errors="replace")
     if status == 0:
         return number, False
+    if status == 2:  # argparse's: the child never began, so no case is to blame
+        raise RuntimeError(f"the child did not start: {words}")
     kept.mkdir(exist_ok=True)
     path = kept / f"{target}-{number}"
     path.write_bytes(case(target, number, TARGETS[target][0]()))
