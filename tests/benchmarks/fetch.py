@@ -158,6 +158,7 @@ def main() -> None:
                 shutil.rmtree(folder / "run", ignore_errors=True)
                 (folder / "run").mkdir()
                 taken[tool].append(run(tool, pythons, url, folder / "run", given.size, hashed.hexdigest()))
+                print(f"{tool}: {taken[tool][-1][0]:.2f} s", file=sys.stderr, flush=True)
     show(taken, given.size)
 
 

@@ -1,4 +1,18 @@
-"""What the tests of fetching share: a server, an empty cache, a second process."""
+"""What the tests of fetching share: a server, an empty cache, a second process.
+
+Which file tests which way to fail (numbers of the project's list of bad inputs):
+
+    1 cut body, 2 too long, 3 flipped byte, 4 200 to a range, 5 other start, 6 changed between ranges, 7 compressed
+      piece, 8 416 when complete, 9 web page, 10 Git-LFS pointer, 12 redirect to http or file, 13 redirects in a circle,
+      15 stalled, 16 no length, 22 first place wrong, 23 bad certificate     test_http_faults.py; 3 to 7, 9 in pieces:
+                                                                             test_ranges.py
+    11 confirm page, 14 names that servers give                              test_http_faults.py, test_places_told.py
+    17 full disk, 18 one of two killed, 19 lock that does not lock, 20 read-only cache     test_processes.py
+    21 cached file edited: another size when it is fetched (test_http_faults.py); the same size is for
+      `zoo cache verify`, which reads the bytes
+    24 names that lead outside, 25 symlinks, 26 hard links, 27 devices, 28 bombs, 29 doubled names, 30 capitals,
+      31 wrong encoding or packing, 32 appended zip, 33 extra members        test_archive.py
+"""
 
 from __future__ import annotations
 

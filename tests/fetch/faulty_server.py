@@ -17,6 +17,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: FaultyServer
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         self.server.requests.append((self.path, dict(self.headers)))
         self.close_connection = True
@@ -37,7 +40,8 @@ class Handler(BaseHTTPRequestHandler):
             if value:
                 self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def range_start(self) -> int:
         found = re.match(r"bytes=(\d+)-", self.headers.get("range", ""))

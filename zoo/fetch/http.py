@@ -127,6 +127,7 @@ class _Transfer:
                 if problem is None:
                     return self.digester
                 self._restart()
+                self.jobs = 1
                 # What an earlier attempt left may be of another version of the file: that is no fault of this one.
                 if not self.resumed or started_over:
                     raise PlaceError(problem + self._compressed())
