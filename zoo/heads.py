@@ -198,10 +198,9 @@ def raw_input(model: keras.Model, *, reverse: bool) -> Any:
 def layer_name_of(name: str) -> str:
     """Returns the Keras name of a node: the origin's, with `/`, which Keras forbids, written as `.`.
 
-    TensorFlow takes only ASCII letters, digits and `_.->` in names, and no sign but a point at the start.
+    TensorFlow takes only ASCII letters, digits and `_.->` in names; anything else becomes `_`.
     """
-    safe = re.sub(r"[^A-Za-z0-9_.>-]", "_", name.replace("/", "."))
-    return safe if re.match(r"[A-Za-z0-9.]", safe) else f"n{safe}"
+    return re.sub(r"[^A-Za-z0-9_.>-]", "_", name.replace("/", "."))
 
 
 def _skip_dropout(tensor: Any, made: dict[int, Step]) -> Any:
