@@ -22,8 +22,10 @@ FEW = 1000
 """Below this many images a linear classifier is as good as anything and takes a fraction of the time."""
 HEAD_RATE = 1e-3
 """AdamW's usual rate for a new head on a frozen trunk (the Keras transfer-learning guide; fastai takes 2e-3)."""
-HEAD_EPOCHS, HEAD_STEPS = 60, 1500
-"""At least so many epochs and steps for the head, unless it stops early: they are cheap, its inputs are cached."""
+HEAD_EPOCHS = 40
+"""Epochs of the head take a second or less: its inputs are cached."""
+HEAD_STEPS = 25
+"""Steps in an epoch of the head at least: few images are gone through several times between two looks at the loss."""
 UNFROZEN = 0.5
 """Share of the network's convolution and dense layers, counted from the output, that `blocks` trains."""
 Strategy = Literal["linear", "head", "blocks"]
@@ -308,14 +310,16 @@ def _head(
         "head_rate": None,
         "learning_rate": wishes.learning_rate or HEAD_RATE,
         "head_epochs": None,
-        "epochs": wishes.epochs or _head_epochs(images, batch),
-        "patience": 10,
+        "epochs": wishes.epochs or HEAD_EPOCHS,
+        "patience": 8,
         "reasons": {
             "frozen": "its outputs are computed once and kept",
             "learning_rate": "as asked"
             if wishes.learning_rate
             else "the usual rate for a new layer alone; cosine to 0",
-            "epochs": "as asked" if wishes.epochs else "at most; cheap, since the trunk is not run again",
+            "epochs": "as asked"
+            if wishes.epochs
+            else f"at most, of {HEAD_STEPS} steps or more; the trunk is not run again",
             "patience": "epochs without a lower validation loss; the best weights are kept",
         },
     }
@@ -331,7 +335,7 @@ def _blocks(
         "optimizer": optimizer,
         "head_rate": HEAD_RATE,
         "learning_rate": wishes.learning_rate or rate,
-        "head_epochs": _head_epochs(images, batch),
+        "head_epochs": HEAD_EPOCHS,
         "epochs": wishes.epochs or int(np.clip(round(500 * 32 / images), 8, 40)),
         "patience": 4,
         "reasons": {
@@ -343,10 +347,6 @@ def _blocks(
             "patience": "epochs without a lower validation loss; the best weights are kept",
         },
     }
-
-
-def _head_epochs(images: int, batch: int) -> int:
-    return max(HEAD_EPOCHS, -(-HEAD_STEPS // -(-images // batch)))
 
 
 def tenth_of_scratch(training: Training | None, batch: int) -> tuple[str, float, str]:

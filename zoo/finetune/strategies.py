@@ -14,7 +14,7 @@ from zoo.errors import UsageError
 from zoo.finetune import linear
 from zoo.finetune.features import Runner, depths, extract, through, view_kinds
 from zoo.finetune.images import Augmenter
-from zoo.finetune.plan import Plan
+from zoo.finetune.plan import HEAD_STEPS, Plan
 from zoo.finetune.scratch import Scratch
 from zoo.finetune.train import Views, fit, freeze, set_precision
 
@@ -129,7 +129,7 @@ def train_blocks(task: Task) -> Outcome:
     chosen, compared = _choose(task, features, kinds)
     held_out_features = through(upper, held_out, task.scratch, progress=task.progress)[0]
     kernel, bias, rows = fit_head(
-        task, features, chosen, held_out_features, rate=_set(plan.head_rate), epochs=_set(plan.head_epochs), patience=10
+        task, features, chosen, held_out_features, rate=_set(plan.head_rate), epochs=_set(plan.head_epochs), patience=8
     )
     model = attach(task.base, bottleneck, kernel, bias)
     logits = model.get_layer(CLASSIFIER)(keras.layers.Dropout(DROPOUT, seed=plan.seed)(bottleneck))
@@ -189,6 +189,7 @@ def fit_head(
         lambda drawn, rows: ((features[chosen[drawn], rows] - mean) * scale).astype(np.float32),
         task.plan.batch_size,
         task.plan.seed,
+        least=HEAD_STEPS,
     )
     rows = fit(
         model,

@@ -25,6 +25,7 @@ class Views(keras.utils.PyDataset):  # type: ignore[misc]
         inputs: (views, positions) -> the network's inputs; both are arrays of one batch's length.
         batch_size: images per batch.
         seed: decides order and views.
+        least: batches per epoch at least; smaller data are gone through several times, with new views each time.
     """
 
     def __init__(
@@ -34,26 +35,29 @@ class Views(keras.utils.PyDataset):  # type: ignore[misc]
         inputs: Callable[[np.ndarray, np.ndarray], np.ndarray],
         batch_size: int,
         seed: int,
+        least: int = 1,
     ) -> None:
         super().__init__()
         self._labels = labels
         self._views = views
         self._inputs = inputs
         self._batch_size = batch_size
+        self._passes = -(-least // -(-len(labels) // batch_size))
         self._random = np.random.default_rng(seed)
         self.on_epoch_end()
 
     def on_epoch_end(self) -> None:
         """Draws a new order and new views."""
-        self._order = self._random.permutation(len(self._labels))
-        self._drawn = self._random.integers(self._views, size=len(self._labels))
+        self._order = np.concatenate([self._random.permutation(len(self._labels)) for _ in range(self._passes)])
+        self._drawn = self._random.integers(self._views, size=len(self._order))
 
     def __len__(self) -> int:
-        return -(-len(self._labels) // self._batch_size)
+        return -(-len(self._order) // self._batch_size)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = self._order[number * self._batch_size : (number + 1) * self._batch_size]
-        return self._inputs(self._drawn[rows], rows), self._labels[rows]
+        part = slice(number * self._batch_size, (number + 1) * self._batch_size)
+        rows = self._order[part]
+        return self._inputs(self._drawn[part], rows), self._labels[rows]
 
 
 def fit(
