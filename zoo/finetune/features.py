@@ -134,5 +134,5 @@ def depths(model: keras.Model) -> dict[str, Any]:
             continue
         tensor = heads.find(model, name)
         if len(tensor.shape) == 4 and name not in found:
-            found[name] = keras.layers.GlobalAveragePooling2D(name=f"{name}.mean")(tensor)
+            found[name] = keras.layers.GlobalAveragePooling2D(name=f"{name}_mean")(tensor)
     return found

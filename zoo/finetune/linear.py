@@ -184,6 +184,7 @@ def _estimate(choice: _Choice, inputs: np.ndarray, labels: np.ndarray, classes: 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
+    from threadpoolctl import threadpool_limits
 
     strength = choice.strength / len(choice.views)  # the loss is a sum over views
     model = (
@@ -191,19 +192,27 @@ def _estimate(choice: _Choice, inputs: np.ndarray, labels: np.ndarray, classes: 
         if choice.kind == "logistic"
         else LinearSVC(C=strength, random_state=0, max_iter=500, tol=1e-3)
     )
-    # With fewer images than features, the images span all that the weights can be: solved in that span, much faster.
-    left, size, span = (
-        np.linalg.svd(inputs, full_matrices=False) if len(inputs) < inputs.shape[1] else (inputs, 1, None)
-    )
-    with warnings.catch_warnings():
+    # Matrices this small gain nothing from threads, and lose much when threads wait for each other.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits decide no image
-        model.fit(left * size, labels)
+        # With fewer images than features, the images span all that the weights can be: solved in that span, faster.
+        span = _span(inputs) if len(inputs) < inputs.shape[1] else None
+        model.fit(inputs if span is None else inputs @ span, labels)
     weights, bias = model.coef_.T.astype(np.float64), np.asarray(model.intercept_, np.float64)
     if span is not None:
-        weights = span.T @ weights
+        weights = span @ weights
     if classes == 2:  # scikit-learn keeps the difference of two classes only
         weights, bias = np.concatenate([-weights, weights], axis=1) / 2, np.concatenate([-bias, bias]) / 2
     return weights, bias
+
+
+def _span(inputs: np.ndarray) -> np.ndarray:
+    """Returns an orthonormal basis (features, rank) of the rows, from their products with each other."""
+    rows = inputs.astype(np.float64)
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    kept = values > values[-1] * 1e-10
+    basis: np.ndarray = rows.T @ (vectors[:, kept] / np.sqrt(values[kept]))
+    return basis
 
 
 def _validate(
