@@ -13,28 +13,13 @@ import keras
 import numpy as np
 
 from zoo import library
-from zoo.errors import FormatError, UsageError, ZooError
+from zoo.errors import FormatError, ZooError
 from zoo.finetune.data import Dataset
 from zoo.finetune.features import predict
 from zoo.finetune.plan import Plan
 from zoo.schema import Preprocessing
 
 MODEL = "model.keras"
-
-
-def check_output(output: str | os.PathLike[str]) -> Path:
-    """Returns the run folder's path.
-
-    Raises:
-        UsageError: something is there already.
-    """
-    path = Path(output)
-    if path.is_dir() and not path.is_symlink():
-        if any(path.iterdir()):
-            raise UsageError(f"{path}: is not empty; name a new folder for the run, or empty this one")
-    elif path.exists() or path.is_symlink():
-        raise UsageError(f"{path}: exists and is no folder; name a new folder for the run")
-    return path
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo import registry
 from zoo.errors import UsageError
 from zoo.finetune import data as data_module
 from zoo.finetune.plan import Plan, Wishes, make
@@ -99,12 +100,12 @@ def finetune(
         >>> zoo.finetune("efficientnet-lite0", "pets", output="pets-run").metrics["accuracy"]  # doctest: +SKIP
         0.93
     """
-    from zoo.finetune.result import check_output
-
     started = time.monotonic()
     wishes = Wishes(strategy, epochs, batch_size, learning_rate, validation, augment, mixed_precision, seed)
     wishes.check()
     target = Path(output) if dry_run else check_output(output)
+    if isinstance(model, str):
+        registry.info(model)  # a wrong name is told before anything takes time
     dataset = data_module.index(data, progress=progress)
     parts = data_module.split(dataset, validation, seed)
     import keras
@@ -135,6 +136,21 @@ def finetune(
     if report:
         report(_summary(metrics, target))
     return FinetuneResult(trained, metrics, plan, target)
+
+
+def check_output(output: str | os.PathLike[str]) -> Path:
+    """Returns the run folder's path.
+
+    Raises:
+        UsageError: something is there already.
+    """
+    path = Path(output)
+    if path.is_dir() and not path.is_symlink():
+        if any(path.iterdir()):
+            raise UsageError(f"{path}: is not empty; name a new folder for the run, or empty this one")
+    elif path.exists() or path.is_symlink():
+        raise UsageError(f"{path}: exists and is no folder; name a new folder for the run")
+    return path
 
 
 def _run(
@@ -203,7 +219,7 @@ def _run(
 def _base(model: Any, offline: bool | None) -> _Base:
     """Loads a registered network, or copies the one given, so that the caller's stays as it is."""
     if isinstance(model, str):
-        from zoo import library, registry
+        from zoo import library
 
         card = registry.info(model)
         training = None if card.training == "unknown" else card.training
