@@ -17,8 +17,8 @@ IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.floa
 def trunk(x: object) -> object:
     """A stem and one residual block."""
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="stem")(x)
-    y = layers.Conv2D(8, 3, padding="same", name="branch.a")(x)
-    y = layers.Conv2D(8, 3, padding="same", name="branch.b")(y)
+    y = layers.Conv2D(8, 3, padding="same", name="branch_a")(x)
+    y = layers.Conv2D(8, 3, padding="same", name="branch_b")(y)
     x = layers.Add(name="block")([x, y])
     return layers.ReLU(name="relu")(x)
 
@@ -94,7 +94,7 @@ def test_both_halves_together_are_the_whole() -> None:
     whole = keras.ops.convert_to_numpy(model(IMAGES))
     assert np.array_equal(keras.ops.convert_to_numpy(upper(lower(IMAGES))), whole)
     with pytest.raises(UsageError, match="cannot be cut"):
-        heads.split(model, "branch.a")
+        heads.split(model, "branch_a")
 
 
 def test_a_half_can_be_examined_like_the_whole() -> None:
@@ -105,6 +105,6 @@ def test_a_half_can_be_examined_like_the_whole() -> None:
 
 def test_a_layer_is_found_by_its_name_in_the_origin() -> None:
     model = pooled_dense()
-    assert heads.find(model, "branch/a") is model.get_layer("branch.a").output
-    with pytest.raises(UsageError, match=r"nearest: .*branch\.a"):
+    assert heads.find(model, "branch/a") is model.get_layer("branch_a").output
+    with pytest.raises(UsageError, match=r"nearest: .*branch_a"):
         heads.find(model, "branch/aa")

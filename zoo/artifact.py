@@ -19,7 +19,7 @@ from zoo.schema import ModelCard
 if TYPE_CHECKING:
     import keras
 
-CONVERTER = 1
+CONVERTER = 2
 """Number of the conversion rules; raised when a change makes another artifact of the same files."""
 
 CONFIG = "config.json"

@@ -114,10 +114,10 @@ def with_probabilities(model: keras.Model) -> keras.Model:
         return model
     taken = {step.operation.name for step in heads.steps(model)}
     if len(scores.shape) == 4 and scores.shape[1:3] == (1, 1):
-        scores = keras.layers.Flatten(name="logits" if "logits" not in taken else "logits.flat")(scores)
+        scores = keras.layers.Flatten(name="logits" if "logits" not in taken else "logits_flat")(scores)
     if len(scores.shape) != 2:
         raise UnsupportedError(f"{model.name}: gives shape {scores.shape}; a classifier gives (N, classes)")
-    name = "probabilities" if "probabilities" not in taken else "probabilities.flat"
+    name = "probabilities" if "probabilities" not in taken else "probabilities_flat"
     return keras.Model(model.input, keras.layers.Softmax(name=name, dtype="float32")(scores), name=model.name)
 
 

@@ -159,7 +159,7 @@ def find(model: keras.Model, name: str) -> Any:
     wanted = layer_name_of(name)
     walk = steps(model)
     for step in walk:
-        if step.operation.name == wanted:
+        if step.operation.name in (name, wanted):
             return step.outputs[0]
     near = difflib.get_close_matches(wanted, [step.operation.name for step in walk], n=3)
     hint = f"; nearest: {', '.join(near)}" if near else ""
@@ -180,8 +180,8 @@ def raw_input(model: keras.Model, *, reverse: bool) -> Any:
     found = {step.operation.name: step.outputs[0] for step in walk if step.operation.name.startswith("preprocessing")}
     if not found:
         return model.input
-    if "preprocessing.bgr" in found:
-        return found["preprocessing.bgr"]
+    if "preprocessing_bgr" in found:
+        return found["preprocessing_bgr"]
     if not reverse:
         return found["preprocessing"]
     images = {id(found["preprocessing"])}
@@ -196,12 +196,11 @@ def raw_input(model: keras.Model, *, reverse: bool) -> Any:
 
 
 def layer_name_of(name: str) -> str:
-    """Returns the Keras name of a node: the origin's, with `/`, which Keras forbids, written as `.`.
+    """Returns the Keras name of a node: the origin's, with all but ASCII letters, digits, `_` and `-` written as `_`.
 
-    TensorFlow takes only ASCII letters, digits and `_.->` in names, and no sign but a point at the start.
+    Keras forbids `/`, its torch backend `.`, TensorFlow most other signs.
     """
-    safe = re.sub(r"[^A-Za-z0-9_.>-]", "_", name.replace("/", "."))
-    return safe if re.match(r"[A-Za-z0-9.]", safe) else f"n{safe}"
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
 def _skip_dropout(tensor: Any, made: dict[int, Step]) -> Any:

@@ -185,11 +185,11 @@ def verify(name: str, *, offline: bool | None = None) -> dict[str, Any]:
     Raises:
         ParityError: the bytes or the numbers are others.
     """
-    from zoo.convert import parity
-
     card = info(name)
     folder = _artifact(card, source=None, offline=offline)
     receipt = artifact.read_receipt(folder)
+    from zoo.convert import parity  # imports keras: only once there is something to compare
+
     return {**receipt, "parity": parity(card, artifact.load(folder))}
 
 

@@ -17,6 +17,7 @@ from zoo.build import arithmetic, convolution, pooling, shape
 from zoo.build.context import Context, Op, Value
 from zoo.errors import UnsupportedError
 from zoo.graph import Graph, Param
+from zoo.heads import layer_name_of
 
 OPS: dict[str, Op] = {**convolution.OPS, **pooling.OPS, **arithmetic.OPS, **shape.OPS}
 
@@ -46,8 +47,8 @@ def build(graph: Graph, *, affine: Affine | None = None, name: str | None = None
         name: the model's name; default the Graph's.
 
     Returns:
-        A functional model with one layer per node, named as the node with `/` written as `.`; it ends as the origin
-        ended. 4-D outputs are NHWC.
+        A functional model with one layer per node, named as the node (see `zoo.heads.layer_name_of`); it ends as the
+        origin ended. 4-D outputs are NHWC.
 
     Raises:
         UnsupportedError: the Graph has ops that have no Keras counterpart; all of them are named.
@@ -67,7 +68,7 @@ def build(graph: Graph, *, affine: Affine | None = None, name: str | None = None
         for key, value in zip(node.outputs, values, strict=True):
             context.values[key] = value if isinstance(value, Value) else Value(value)
     outputs = [context.tensor(key) for key in graph.outputs]
-    return keras.Model(_single(inputs), _single(outputs), name=_model_name(name or graph.name))
+    return keras.Model(_single(inputs), _single(outputs), name=layer_name_of(name or graph.name) or "model")
 
 
 def _input(context: Context, key: str, dims: tuple[int, ...], affine: Affine | None) -> Any:
@@ -81,7 +82,7 @@ def _input(context: Context, key: str, dims: tuple[int, ...], affine: Affine | N
         if affine.reverse and all(_can_reverse(context, node, key) for node in context.consumers[key]):
             context.reversed_inputs.add(key)
         elif affine.reverse:
-            value = context.rename(keras.ops.flip(value, axis=-1), "preprocessing.bgr")
+            value = context.rename(keras.ops.flip(value, axis=-1), "preprocessing_bgr")
     context.values[key] = Value(value)
     return tensor
 
@@ -92,8 +93,3 @@ def _can_reverse(context: Context, node: Any, key: str) -> bool:
 
 def _single(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else list(values)
-
-
-def _model_name(name: str) -> str:
-    kept = "".join(char if char.isalnum() or char in "._-" else "_" for char in name)
-    return kept or "model"

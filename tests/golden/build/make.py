@@ -1,7 +1,8 @@
 """Makes cases.json and arrays.npz: small Graphs and what PyTorch computes for them.
 
 Run with PyTorch 2.13: `python tests/golden/build/make.py`. Each case is a list of nodes in ONNX terms; the outputs come
-from torch.nn.functional alone. Inputs are smooth coloured patterns below and above zero, arrays are random and none is at its default.
+from torch.nn.functional alone. Inputs are smooth coloured patterns below and above zero; arrays are random, none is at
+its default.
 """
 
 from __future__ import annotations
