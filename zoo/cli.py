@@ -92,11 +92,18 @@ def info(name: str, as_json: bool) -> None:
 @source_option
 @offline_option
 @sandbox_option
-def get(name: str, output: str | None, source: str | None, offline: bool | None, sandbox: bool | None) -> None:
+@click.option("--jobs", default=1, show_default=True, help="Connections at a time for a large file, 1 to 16.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "bars", "lines", "json", "off"]),
+    default="auto",
+    help="How a download is told, on stderr; auto: bars in a terminal, lines in a log, or what ZOO_PROGRESS says.",
+)
+def get(name: str, output: str | None, progress: Any, **how: Any) -> None:
     """Fetch, check and convert a model; print where it is."""
     from zoo import library
 
-    click.echo(str(library.get(name, output=output, source=source, offline=offline, sandbox=sandbox)))
+    click.echo(str(library.get(name, output=output, progress=True if progress == "auto" else progress, **how)))
 
 
 @cli.command()

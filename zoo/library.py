@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+    from zoo.fetch.progress import Progress
     from zoo.preprocessing import Image
 
 
@@ -27,6 +28,8 @@ def get(
     source: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     sandbox: bool | None = None,
+    progress: Progress = True,
+    jobs: int = 1,
 ) -> Path:
     """Fetches, checks and converts a model; does nothing that was done before.
 
@@ -37,6 +40,8 @@ def get(
         offline: never use the network; default: whether ZOO_OFFLINE is 1.
         sandbox: read the files in a child process with limits on memory and time; default: unless the model is one of
             the built-in registry.
+        progress: how a download is told: see `zoo.fetch.fetch`.
+        jobs: connections at a time for a file of more than 64 MB, 1 to 16.
 
     Returns:
         `output` if given, else the artifact's folder.
@@ -50,7 +55,7 @@ def get(
     if output is not None and Path(output).suffix != ".keras":
         raise UsageError(f"{output}: the exported file's name has to end in .keras")
     card = info(name)
-    folder = _artifact(card, source=source, offline=offline, sandbox=sandbox)
+    folder = _artifact(card, source=source, offline=offline, sandbox=sandbox, progress=progress, jobs=jobs)
     if output is None:
         return folder
     return export(artifact.load(folder), Path(output), about(card))
@@ -217,7 +222,13 @@ def export(model: keras.Model, path: Path, facts: dict[str, Any]) -> Path:
 
 
 def _artifact(
-    card: ModelCard, *, source: str | os.PathLike[str] | None, offline: bool | None, sandbox: bool | None = None
+    card: ModelCard,
+    *,
+    source: str | os.PathLike[str] | None,
+    offline: bool | None,
+    sandbox: bool | None = None,
+    progress: Progress = True,
+    jobs: int = 1,
 ) -> Path:
     """Returns the folder of a card's artifact, made now if it is not there."""
     folder = cache.models_dir() / card.name / artifact.key(card)
@@ -228,7 +239,7 @@ def _artifact(
         if not (folder / artifact.RECEIPT).exists():
             from zoo.fetch import fetch
 
-            files = fetch(card, source=source, offline=offline)
+            files = fetch(card, source=source, offline=offline, progress=progress, jobs=jobs)
             from zoo.convert import convert_card
 
             model, receipt = convert_card(card, files, sandbox=not is_builtin(card) if sandbox is None else sandbox)
