@@ -7,7 +7,7 @@ VENV       = .venv
 BIN        = $(VENV)/bin
 BACKENDS   = .venv-backends
 
-.PHONY: help install demo test test-backends lint format bench clean
+.PHONY: help install demo test test-backends lint format bench fuzz clean
 .DEFAULT_GOAL = help
 
 help:
@@ -17,7 +17,8 @@ help:
 	@echo 'make test-backends  an exported model on the torch and JAX backends, in $(BACKENDS) without zoo'
 	@echo 'make lint           format, ruff and mypy, changing nothing'
 	@echo 'make format         ruff, changing files'
-	@echo 'make bench          start-up times'
+	@echo 'make bench          start-up and download times'
+	@echo 'make fuzz           damaged files for every reader, ten minutes of them'
 	@echo 'make clean          remove what the other targets made; the cache of models stays'
 
 install: $(VENV)/.installed
@@ -60,6 +61,10 @@ format: install
 
 bench: install
 	$(BIN)/python tests/benchmarks/startup.py
+	$(BIN)/python tests/benchmarks/fetch.py
+
+fuzz: install
+	nice $(BIN)/python tests/fuzz/run.py --minutes 10
 
 clean:
 	rm -rf $(VENV) $(BACKENDS) zoo-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
