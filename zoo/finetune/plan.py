@@ -329,6 +329,7 @@ def _blocks(
     wishes: Wishes, images: int, batch: int, training: Training | None, cut: str | None, classifier: str
 ) -> dict[str, Any]:
     optimizer, rate, why_rate = tenth_of_scratch(training, batch)
+    epochs = wishes.epochs or int(np.clip(round(500 * 32 / images), 8, 40))
     return {
         "trained": f"all after {cut!r}, with a new softmax layer in place of {classifier!r}",
         "frozen": f"all up to and including {cut!r}",
@@ -336,8 +337,8 @@ def _blocks(
         "head_rate": HEAD_RATE,
         "learning_rate": wishes.learning_rate or rate,
         "head_epochs": HEAD_EPOCHS,
-        "epochs": wishes.epochs or int(np.clip(round(500 * 32 / images), 8, 40)),
-        "patience": 4,
+        "epochs": epochs,
+        "patience": max(4, epochs // 4),
         "reasons": {
             "trained": "the last half of the layers; early ones see edges and colours, which all pictures share",
             "frozen": "its outputs are computed once and kept",

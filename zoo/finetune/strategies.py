@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import keras
@@ -20,6 +20,8 @@ from zoo.finetune.train import Views, fit, freeze, set_precision
 
 DROPOUT = 0.2
 CLASSIFIER = "classifier"
+HEAD = {"centred", "head_dropout", CLASSIFIER}
+"""Layers that stay in float32."""
 _Value = TypeVar("_Value")
 
 
@@ -98,7 +100,7 @@ def train_head(task: Task) -> Outcome:
     (features,) = _extract(task, trunk, task.training, kinds)
     (held_out,) = _extract(task, trunk, task.validation, [()])
     chosen, compared = _choose(task, features, kinds)
-    kernel, bias, rows = fit_head(
+    head, rows = fit_head(
         task,
         features,
         chosen,
@@ -108,7 +110,7 @@ def train_head(task: Task) -> Outcome:
         patience=_set(plan.patience),
     )
     found = {"augmentation": _used(kinds, chosen), "views_compared": compared}
-    return Outcome(attach(task.base, bottleneck, kernel, bias), found, rows)
+    return Outcome(attach(task.base, bottleneck, *head.folded()), found, rows)
 
 
 def train_blocks(task: Task) -> Outcome:
@@ -128,17 +130,15 @@ def train_blocks(task: Task) -> Outcome:
         below = _recomputed(task, lower, kinds)
     chosen, compared = _choose(task, features, kinds)
     held_out_features = through(upper, held_out, task.scratch, progress=task.progress)[0]
-    kernel, bias, rows = fit_head(
+    head, rows = fit_head(
         task, features, chosen, held_out_features, rate=_set(plan.head_rate), epochs=_set(plan.head_epochs), patience=8
     )
-    model = attach(task.base, bottleneck, kernel, bias)
-    logits = model.get_layer(CLASSIFIER)(keras.layers.Dropout(DROPOUT, seed=plan.seed)(bottleneck))
-    trained = keras.Model(cut, logits)
+    trained = keras.Model(cut, head.layers(plan.seed)(bottleneck))
     freeze(task.base, set())
     freeze(trained, {layer.name for layer in trained.layers})
     if not any(layer.trainable_weights for layer in trained.layers if layer.name != CLASSIFIER):
         raise UsageError(f"{plan.model}: nothing to train after {plan.cut!r}; use strategy='head'")
-    set_precision(trained, plan.precision, keep=CLASSIFIER)
+    set_precision(trained, plan.precision, keep=HEAD)
     batches = Views(
         task.labels[task.training],
         len(chosen),
@@ -158,8 +158,49 @@ def train_blocks(task: Task) -> Outcome:
         precision=plan.precision,
         progress=task.progress,
     )
-    set_precision(trained, "float32", keep=CLASSIFIER)
+    set_precision(trained, "float32", keep=HEAD)
+    weights, bias = trained.get_layer(CLASSIFIER).get_weights()
+    model = attach(task.base, bottleneck, *replace(head, weights=weights, bias=bias).folded())
     return Outcome(model, {"augmentation": _used(kinds, chosen), "views_compared": compared}, rows)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A softmax layer on features that are centred and brought to one size, as the trunk's own may have any.
+
+    Args:
+        weights: (features, classes).
+        bias: (classes,).
+        mean: (features,), subtracted.
+        scale: (features,), multiplied by after that.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def folded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (kernel, bias) for features as the trunk gives them."""
+        kernel = self.scale[:, None] * self.weights.astype(np.float64)
+        return kernel, self.bias - self.mean @ kernel
+
+    def layers(self, seed: int) -> Callable[[Any], Any]:
+        """Returns the head as layers to go on training, from features to logits.
+
+        Not folded: dropout would put zeros where the mean belongs, and steps would not fit the kernel's size.
+        """
+        offset = -self.mean * self.scale
+        affine = keras.layers.Rescaling(self.scale.tolist(), offset.tolist(), dtype="float32", name="centred")
+        dropout = keras.layers.Dropout(DROPOUT, seed=seed, dtype="float32", name="head_dropout")
+        dense = keras.layers.Dense(len(self.bias), dtype="float32", name=CLASSIFIER)
+
+        def apply(features: Any) -> Any:
+            logits = dense(dropout(affine(features)))
+            dense.set_weights([self.weights, self.bias])
+            return logits
+
+        return apply
 
 
 def fit_head(
@@ -171,12 +212,8 @@ def fit_head(
     rate: float,
     epochs: int,
     patience: int,
-) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
-    """Trains a softmax layer on cached features, centred and brought to one size.
-
-    Returns:
-        (kernel, bias, history) for the features as the trunk gives them.
-    """
+) -> tuple[Head, list[dict[str, Any]]]:
+    """Trains a softmax layer on cached features; returns it and the history."""
     mean, scale = linear.scaling([features[0]])
     scale = scale * np.sqrt(len(scale)) / linear.NORM
     inputs = keras.Input((features.shape[-1],))
@@ -202,9 +239,8 @@ def fit_head(
         patience=patience,
         progress=task.progress,
     )
-    weights, bias = (np.asarray(array, np.float64) for array in model.layers[-1].get_weights())
-    kernel = scale[:, None] * weights
-    return kernel, bias - mean @ kernel, rows
+    weights, bias = model.layers[-1].get_weights()
+    return Head(weights, bias, mean, scale), rows
 
 
 def attach(base: keras.Model, features: Any, kernel: np.ndarray, bias: np.ndarray) -> keras.Model:

@@ -203,10 +203,10 @@ def freeze(model: keras.Model, trained: set[str]) -> None:
         layer.trainable = layer.name in trained and not isinstance(layer, keras.layers.BatchNormalization)
 
 
-def set_precision(model: keras.Model, precision: str, keep: str) -> None:
-    """Changes the arithmetic of a model's layers, except for the layer named `keep`; weights stay in float32."""
+def set_precision(model: keras.Model, precision: str, keep: set[str]) -> None:
+    """Changes the arithmetic of a model's layers, except for those named in `keep`; weights stay in float32."""
     for layer in model.layers:
-        if layer.name != keep and not isinstance(layer, keras.layers.InputLayer):
+        if layer.name not in keep and not isinstance(layer, keras.layers.InputLayer):
             layer.dtype_policy = keras.DTypePolicy(precision)
 
 
