@@ -1,16 +1,14 @@
 """Protobuf messages of Caffe's files, built from tables; names, numbers and defaults are those of BVLC caffe.proto.
 
-A field is written `name number type [default]`; `name*` is repeated. Only what inference needs is declared: text
+Fields are written as `zoo.formats.protobuf` reads them. Only what inference needs is declared: text
 fields that are not in a table are seen by `prototxt.scan`, which decides whether leaving them out is harmless.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import Message
+
+from zoo.formats import protobuf
 
 ENUMS: dict[str, tuple[str, ...]] = {
     "Phase": ("TRAIN", "TEST"),
@@ -164,42 +162,6 @@ BINARY = {**_BINARY_SHARED, "Blob": (*_BLOB, "data* 5 bytes", "double_data* 8 by
 UNPACKED = {"BlobShape": ("dim* 1 int64",), "Blob": (*_BLOB, "data* 5 float", "double_data* 8 double")}
 
 
-def messages(package: str, tables: Mapping[str, tuple[str, ...]]) -> dict[str, type[Message]]:
-    """Returns message name -> class, built from tables of fields.
-
-    Args:
-        package: protobuf package of the messages; any name.
-        tables: message name -> its fields, as described at the top of this module.
-    """
-    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto2")
-    for name, values in ENUMS.items():
-        # Enum values share the namespace of what holds the enum, and MAX is in two of them: each is held by its own.
-        enum = file.message_type.add(name=f"{name}Enum").enum_type.add(name=name)
-        for number, value in enumerate(values):
-            enum.value.add(name=value, number=number)
-    for name, fields in tables.items():
-        message = file.message_type.add(name=name)
-        for spec in fields:
-            _add_field(message, spec, package, tables)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in tables}
-
-
-def _add_field(message: Any, spec: str, package: str, tables: Mapping[str, tuple[str, ...]]) -> None:
-    kind = descriptor_pb2.FieldDescriptorProto
-    name, number, type_name, *default = spec.split()
-    repeated = name.endswith("*")
-    field = message.field.add(
-        name=name.rstrip("*"),
-        number=int(number),
-        label=kind.LABEL_REPEATED if repeated else kind.LABEL_OPTIONAL,
-    )
-    if type_name in tables:
-        field.type, field.type_name = kind.TYPE_MESSAGE, f".{package}.{type_name}"
-    elif type_name in ENUMS:
-        field.type, field.type_name = kind.TYPE_ENUM, f".{package}.{type_name}Enum.{type_name}"
-    else:
-        field.type = kind.Type.Value(f"TYPE_{type_name.upper()}")
-    if default:
-        field.default_value = default[0]
+def messages(package: str, tables: dict[str, tuple[str, ...]]) -> dict[str, type[Message]]:
+    """Returns message name -> class for some of the tables above; see `zoo.formats.protobuf.messages`."""
+    return protobuf.messages(package, tables, ENUMS)

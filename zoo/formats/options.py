@@ -1,0 +1,20 @@
+"""What a model's files alone do not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read a file that carries a graph.
+
+    Args:
+        input_shape: (C, H, W) of the image input, for files that do not state it (MXNet, Torch7, some TensorFlow and
+            Caffe files). A file that states another is read with this one where its network allows.
+        until: the layer or value, by its name in the origin, whose output becomes the network's only one; what it
+            does not need is left out before anything is refused.
+    """
+
+    input_shape: tuple[int, int, int] | None = None
+    until: str | None = None
