@@ -55,12 +55,19 @@ def convert_card(
         for role, path in files.items():
             message = message.replace(path.name, card.files[role].name)
         raise type(error)(f"{card.name}: {message}") from error
+    fingerprints = {role: _fingerprint(path) for role, path in files.items()}
+    for role, found in fingerprints.items():
+        if card.files[role].sha256 not in ("unknown", found["sha256"]):
+            raise FormatError(
+                f"{card.name}: {card.files[role].name} was changed after it was verified; "
+                f"delete {files[role]} and get the model again"
+            )
     model = with_probabilities(build(graph, affine=_affine(card.preprocessing), name=card.name))
     receipt = {
         "model": card.name,
         "zoo": zoo.__version__,
         "converter": CONVERTER,
-        "files": {role: {"name": card.files[role].name, **_fingerprint(path)} for role, path in files.items()},
+        "files": {role: {"name": card.files[role].name, **found} for role, found in fingerprints.items()},
         "tensors": {name: list(array.shape) for name, array in graph.params.items()},
         "unused": dict(graph.unused),
         "parity": parity(card, model),
