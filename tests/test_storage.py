@@ -83,7 +83,8 @@ def model(home: Path, name: str, key: str) -> Path:
     folder = home / "models" / name / key
     put(folder / artifact.CONFIG, b"{}")
     put(folder / artifact.WEIGHTS, b"numbers")
-    artifact.seal(folder, {"model": name})
+    contents = {artifact.CONFIG: b"{}", artifact.WEIGHTS: b"numbers"}
+    artifact.seal(folder, {"model": name}, {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()})
     return folder
 
 
