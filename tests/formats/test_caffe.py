@@ -20,6 +20,8 @@ from zoo.build import build
 from zoo.errors import FormatError, UnsupportedError, UsageError, ZooError
 from zoo.formats import caffe
 from zoo.formats.caffe import prototxt, schema
+from zoo.formats.caffe.ops import OPS
+from zoo.formats.caffe.translate import BOTTOMS
 from zoo.formats.options import Options
 from zoo.graph import Graph, Param
 
@@ -807,7 +809,9 @@ BAD = {
     HEAD + layer("Reshape", "reshape_param { shape { dim: 0 dim: 7 dim: -1 } }"): r"cannot turn \(3, 8, 8\)",
     HEAD + layer("Reshape"): "reshapes",
     HEAD + layer("LRN", "lrn_param { local_size: 4 }"): "local_size 4",
-    HEAD + layer("Eltwise"): "combines",
+    HEAD + layer("Eltwise"): "has 1 bottoms; expected 2 or more",
+    HEAD + layer("TanH", bottom='data" bottom: "data'): "has 2 bottoms; expected 1",
+    HEAD + layer("Scale", bottom='data" bottom: "data" bottom: "data'): "has 3 bottoms; expected 1 or 2",
     HEAD + CONV + layer("Eltwise").replace('top: "x"', 'bottom: "conv" top: "x"'): r"combines \(3, 8, 8\) with",
     HEAD + CONV + layer("Concat").replace('top: "x"', 'bottom: "conv" top: "x"'): "cannot join",
     HEAD.replace("dim: 3", "dim: 0") + CONV: r"input 'data' has the impossible shape \(0, 8, 8\)",
@@ -881,10 +885,14 @@ def mutated(raw: bytes, cuts: list[tuple[float, int, bytes]]) -> bytes:
 CUTS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6), st.binary(max_size=6)), min_size=1, max_size=4)
 
 
-def assert_only_zoo_errors(graph: Path, weights: Path | None = None) -> None:
+def assert_only_zoo_errors(
+    graph: Path,
+    weights: Path | None = None,
+    options: Options = Options(),  # noqa: B008 - frozen
+) -> None:
     told = ""
     try:
-        caffe.read(graph, weights)
+        caffe.read(graph, weights, options=options)
     except ZooError as error:
         told = str(error)
     assert "\n" not in told
@@ -905,37 +913,74 @@ def test_shuffled_words_give_a_graph_or_a_zoo_error(tmp_path: Path, words: list[
     assert_only_zoo_errors(tmp_path / "net.prototxt")
 
 
-PARAMS = [
-    f"{field.name}: {{}}"
-    for name in ("ConvolutionParameter", "PoolingParameter", "InnerProductParameter", "ScaleParameter")
-    for field in schema.messages("fuzz", schema.TEXT)[name].DESCRIPTOR.fields
-    if field.type not in (field.TYPE_BOOL, field.TYPE_ENUM, field.TYPE_MESSAGE)
-] + ["axis: {}", "num_axes: {}", "shape {{ dim: {} dim: {} }}", "coeff: {}", "end_axis: {}", "local_size: {}"]
-NUMBERS = st.sampled_from([0, 1, 2, 3, 7, 255, 2**31 - 1, 2**32 - 1, -1, -2, -5])
-BLOCK = {kind: name for name, kind in (
-    ("convolution_param", "Convolution"), ("pooling_param", "Pooling"), ("inner_product_param", "InnerProduct"),
-    ("scale_param", "Scale"), ("bias_param", "Bias"), ("reshape_param", "Reshape"), ("flatten_param", "Flatten"),
-    ("concat_param", "Concat"), ("softmax_param", "Softmax"), ("eltwise_param", "Eltwise"), ("lrn_param", "LRN"),
-    ("batch_norm_param", "BatchNorm"), ("prelu_param", "PReLU"), ("power_param", "Power"),
-)}  # fmt: skip
+PARAM_OF = {
+    "ArgMax": "argmax", "BN": "bn", "BatchNorm": "batch_norm", "Bias": "bias", "Clip": "clip", "Concat": "concat",
+    "Convolution": "convolution", "ConvolutionDepthwise": "convolution", "Crop": "crop", "Deconvolution": "convolution",
+    "Dropout": "dropout", "ELU": "elu", "Eltwise": "eltwise", "Exp": "exp", "Flatten": "flatten", "Interp": "interp",
+    "HardSigmoid": "hardsigmoid", "InnerProduct": "inner_product", "LRN": "lrn", "Log": "log", "MVN": "mvn",
+    "Normalize": "norm", "PReLU": "prelu", "Permute": "permute", "Pooling": "pooling", "Power": "power", "ReLU": "relu",
+    "ReLU6": "relu6", "Reduction": "reduction", "Reshape": "reshape", "Scale": "scale", "Slice": "slice",
+    "ShuffleChannel": "shuffle_channel", "Softmax": "softmax", "Swish": "swish", "Threshold": "threshold",
+    "Tile": "tile", "Upsample": "upsample",
+}  # fmt: skip
+LAYER = schema.messages("fuzz", schema.TEXT)["Layer"].DESCRIPTOR
+WHOLE = [*"1112233", "0", "7", "255", "2147483647", "4294967295", "-1", "-2", "-5"]
+BROKEN = ["0", "1", "-1", "0.5", "2", "1e30", "-1e-30", "nan", "inf", "-inf"]
+
+
+@st.composite
+def parameters(draw: Any, kind: str) -> str:
+    """Text of a layer's parameters, each field of its message perhaps there, perhaps several times."""
+    name = f"{PARAM_OF[kind]}_param" if kind in PARAM_OF else ""
+    if not name:
+        return ""
+    fields = LAYER.fields_by_name[name].message_type.fields
+    pieces = []
+    for field in draw(st.lists(st.sampled_from(list(fields)), max_size=3)):
+        if field.type == field.TYPE_MESSAGE:
+            pieces.append(
+                f"{field.name} {{ dim: {' dim: '.join(draw(st.lists(st.sampled_from(WHOLE), min_size=1)))} }}"
+            )
+            continue
+        if field.type == field.TYPE_ENUM:
+            values = st.sampled_from([value.name for value in field.enum_type.values])
+        elif field.type == field.TYPE_BOOL:
+            values = st.sampled_from(["true", "false"])
+        else:
+            values = st.sampled_from(BROKEN if field.type == field.TYPE_FLOAT else WHOLE)
+        pieces.append(f"{field.name}: {draw(values)}")
+    return f"{name} {{ {' '.join(pieces)} }}"
+
+
+@st.composite
+def networks(draw: Any) -> str:
+    """Layers of any type that read any of the values before them."""
+    text, made = HEAD, ["data"]
+    for i in range(draw(st.integers(1, 5))):
+        kind = draw(st.sampled_from(sorted(OPS)))
+        least, most = BOTTOMS.get(kind, (1, 1))
+        count = draw(st.integers(least, min(most, 3)) | st.integers(1, 3))
+        bottoms = draw(st.lists(st.sampled_from(made), min_size=count, max_size=count))
+        more = st.lists(st.sampled_from([f"y{i}", *bottoms]), max_size=1)
+        tops = [f"x{i}", *(draw(more) if kind in ("Pooling", "Slice", "Split", "Convolution") else ())]
+        between = '" bottom: "'.join(bottoms)
+        text += layer(kind, draw(parameters(kind)), name=f"x{i}", bottom=between).replace(
+            f'top: "x{i}"', " ".join(f'top: "{top}"' for top in tops)
+        )
+        made += tops
+    return text
 
 
 @FUZZ
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(sorted(BLOCK)), st.lists(st.tuples(st.sampled_from(PARAMS), NUMBERS), max_size=4)),
-        min_size=1,
-        max_size=5,
-    )
-)
-def test_any_parameters_give_a_graph_or_a_zoo_error(tmp_path: Path, layers: Any) -> None:
-    text, bottom = HEAD, "data"
-    for i, (kind, params) in enumerate(layers):
-        inside = " ".join(param.format(number, number) for param, number in params)
-        text += layer(kind, f"{BLOCK[kind]} {{ {inside} }}", name=f"x{i}", bottom=bottom)
-        bottom = f"x{i}"
+@given(networks(), st.none() | st.sampled_from(["x0", "y1", "x2", "data"]))
+def test_any_network_gives_a_graph_or_a_zoo_error(tmp_path: Path, text: str, until: str | None) -> None:
     (tmp_path / "net.prototxt").write_text(text)
-    assert_only_zoo_errors(tmp_path / "net.prototxt")
+    assert_only_zoo_errors(tmp_path / "net.prototxt", options=Options(until=until))
+
+
+def test_every_layer_type_is_in_the_table_of_parameters_or_has_none() -> None:
+    without = {"AbsVal", "Axpy", "BNLL", "DepthwiseConvolution", "HSigmoid", "HSwish", "HardSwish", "Mish", "Sigmoid"}
+    assert set(OPS) - set(PARAM_OF) == without | {"Split", "TanH"}
 
 
 @FUZZ

@@ -106,7 +106,7 @@ def permute(step: Step) -> Value:
 def crop(step: Step) -> Value:
     """Crop: the first bottom cut to the second's size, from an axis on."""
     param = step.spec.crop_param
-    if len(step.inputs) != 2 or len(step.inputs[1].shape) != len(step.shape):
+    if len(step.inputs[1].shape) != len(step.shape):
         raise step.damaged(f"crops {[value.shape for value in step.inputs[:8]]}; expected two of equal rank")
     axis, rank = step.axis(param.axis), len(step.shape) + 1
     offsets = [int(n) for n in param.offset] or [0]
