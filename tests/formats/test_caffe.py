@@ -325,15 +325,38 @@ def test_all_values_that_nothing_reads_are_outputs(tmp_path: Path) -> None:
     assert graph.outputs == ("a", "b")
 
 
-def test_the_places_of_maxima_are_left_out_unless_something_reads_them(tmp_path: Path) -> None:
+def test_the_places_of_maxima_are_only_made_for_upsample(tmp_path: Path) -> None:
     pool = layer("Pooling", "pooling_param { kernel_size: 2 stride: 2 }").replace('top: "x"', 'top: "x" top: "mask"')
     assert read(tmp_path, HEAD + pool).outputs == ("x",)
-    text = HEAD + pool + layer("Upsample", "upsample_param { scale: 2 }", name="up", bottom='x" bottom: "mask')
-    told = r"x \(Pooling\): its second top 'mask', the places of the maxima, is used"
-    with pytest.raises(UnsupportedError, match=told):
-        read(tmp_path, text)
-    with pytest.raises(UnsupportedError, match=told):
+    with pytest.raises(UnsupportedError, match=r"x \(Pooling\): its second top 'mask', .* cannot be an end"):
         read(tmp_path, HEAD + pool, options=Options(until="mask"))
+    with pytest.raises(UnsupportedError, match=r"abs \(AbsVal\): reads the places of the maxima of a pooling"):
+        read(tmp_path, HEAD + pool + layer("AbsVal", name="abs", bottom="mask"))
+
+
+@pytest.mark.parametrize(
+    ("pool", "up", "told"),
+    [
+        ("kernel_size: 3 stride: 2", "scale: 2", "only those of square windows that lie side by side"),
+        ("kernel_size: 2 stride: 2 pad: 1", "scale: 2", "only those of square windows"),
+        ("global_pooling: true", "scale: 8", "only those of square windows"),
+        ("kernel_size: 2 stride: 2", "scale: 3", r"\(3, 4, 4\) on \[12, 12\]; the places are of \(3, 8, 8\)"),
+        ("kernel_size: 2 stride: 2", "upsample_h: 7 upsample_w: 8", r"on \[7, 8\]; the places are of \(3, 8, 8\)"),
+    ],
+)
+def test_places_that_upsample_cannot_find_again_are_refused(tmp_path: Path, pool: str, up: str, told: str) -> None:
+    text = HEAD + layer("Pooling", f"pooling_param {{ {pool} }}").replace('top: "x"', 'top: "x" top: "mask"')
+    text += layer("Upsample", f"upsample_param {{ {up} }}", name="up", bottom='x" bottom: "mask')
+    with pytest.raises(UnsupportedError, match=rf"up \(Upsample\): puts .*{told}"):
+        read(tmp_path, text)
+
+
+def test_upsample_takes_a_mask_and_no_other_value(tmp_path: Path) -> None:
+    text = HEAD + layer("Upsample", "upsample_param { scale: 2 }", bottom='data" bottom: "data')
+    with pytest.raises(UnsupportedError, match=r"x \(Upsample\): puts values back to places; only those of"):
+        read(tmp_path, text)
+    with pytest.raises(FormatError, match="has no mask of a pooling for its second bottom"):
+        read(tmp_path, HEAD + layer("Upsample", "upsample_param { upsample_h: 16 upsample_w: 16 }"))
 
 
 # Ending earlier, and another input
@@ -484,6 +507,16 @@ def test_a_training_network_becomes_what_it_is_at_test_time(tmp_path: Path) -> N
     ]
     reason = "belongs to an auxiliary head, which only helps training"
     assert graph.unused == {"aux/fc/0": reason, "aux/fc/1": reason}
+
+
+@pytest.mark.parametrize("kind", ["Python", "DenseImageData", "ImageSegData"])
+def test_what_reads_training_data_in_its_own_way_is_an_input(tmp_path: Path, kind: str) -> None:
+    source = f'layer {{ name: "source" type: "{kind}" top: "data" top: "label" python_param {{ module: "voc" }} }}\n'
+    text = source + CONV + layer("SegAccuracy", name="top1", bottom='conv" bottom: "label')
+    with pytest.raises(UsageError, match=r"does not say what shape input 'data' has; give input_shape="):
+        read(tmp_path, text)
+    graph = read(tmp_path, text, WEIGHTS, Options(input_shape=(3, 9, 7)))
+    assert (graph.inputs, graph.outputs) == ({"data": (3, 9, 7)}, ("conv",))
 
 
 def test_other_losses_end_the_network_at_what_they_measure(tmp_path: Path) -> None:
@@ -740,14 +773,14 @@ def test_swapped_files_are_told(tmp_path: Path) -> None:
 def test_all_unknown_layers_are_named_at_once(tmp_path: Path) -> None:
     text = (
         HEAD
-        + 'layer { name: "source" type: "Python" top: "y" }'
+        + 'layer { name: "source" type: "Prefetch" top: "y" }'
         + layer("ROIPooling", name="roi")
         + CONV
         + layer("Python", name="py", bottom="conv")
         + CONV
     )
     with pytest.raises(
-        UnsupportedError, match=r"unsupported layer types: source \(Python\), roi \(ROIPooling\), py \(Python\)"
+        UnsupportedError, match=r"unsupported layer types: source \(Prefetch\), roi \(ROIPooling\), py \(Python\)"
     ):
         read(tmp_path, text, WEIGHTS)
 

@@ -44,6 +44,20 @@ class Value(NamedTuple):
     shape: tuple[int, ...]
 
 
+class Mask(NamedTuple):
+    """Where a maximum pooling found its values: Caffe hands on their places, here it is known how to find them again.
+
+    Args:
+        source: what was pooled.
+        pooled: the maxima.
+        kernel: (height, width) of the windows if they lie side by side, unpadded; else None.
+    """
+
+    source: Value
+    pooled: Value
+    kernel: tuple[int, int] | None
+
+
 class Unsupported(Exception):
     """A sound layer that the Graph cannot express; collected, so that one error names all of them."""
 
@@ -74,6 +88,7 @@ class State:
     owners: dict[str, int] = field(default_factory=dict)  # layer name -> its first top, for layers with blobs
     taken: dict[str, int] = field(default_factory=dict)  # layer name -> blobs used
     missing: list[str] = field(default_factory=list)
+    masks: dict[int, Mask] = field(default_factory=dict)  # by their value
     ends: tuple[int, ...] = ()  # values the network was asked to end at
     bare_norms: set[str] = field(default_factory=set)  # values of BatchNorms that no Scale has given gamma and beta
 
@@ -263,6 +278,8 @@ def _translate_layer(step: Step, op: Op) -> None:
     if not least <= len(step.inputs) <= most:
         told = f"{least}" if most == least else f"{least} or more" if most > 2 else f"{least} or {most}"
         raise step.damaged(f"has {len(step.inputs)} bottoms; expected {told}")
+    if step.layer.type != "Upsample" and any(value in step.state.masks for value in step.layer.bottoms):
+        raise step.unsupported("reads the places of the maxima of a pooling; only Upsample can")
     if step.layer.torn:
         raise step.unsupported(step.layer.torn)
     made = op(step)
