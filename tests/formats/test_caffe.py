@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from zoo import formats
 from zoo.build import build
-from zoo.errors import FormatError, UnsupportedError, ZooError
+from zoo.errors import FormatError, UnsupportedError, UsageError, ZooError
 from zoo.formats import caffe
 from zoo.formats.caffe import prototxt, schema
 from zoo.formats.caffe.ops import OPS
 from zoo.formats.caffe.translate import BOTTOMS
+from zoo.formats.mapped import place_of
 from zoo.formats.options import Options
 from zoo.graph import Graph, Param
 
@@ -553,8 +554,8 @@ def test_numbers_may_come_one_by_one_and_in_double_precision(tmp_path: Path, num
     field = {"float": "data* 5 float", "double": "data* 8 double"}[number]  # without [packed]: a tag before each
     tables = {**schema.BINARY, "Blob": ("shape 7 BlobShape", field)}
     expected = read(tmp_path, HEAD + CONV, WEIGHTS)
-    (tmp_path / "net.caffemodel").write_bytes(caffemodel(WEIGHTS, tables).SerializeToString())
-    graph = caffe.read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
+    (tmp_path / "other.caffemodel").write_bytes(caffemodel(WEIGHTS, tables).SerializeToString())
+    graph = caffe.read(tmp_path / "net.prototxt", tmp_path / "other.caffemodel")
     for name, array in expected.params.items():
         assert graph.params[name].dtype == np.float32
         assert np.array_equal(graph.params[name], array)
@@ -569,8 +570,8 @@ def test_nvidias_raw_numbers(tmp_path: Path, kind: int | None, dtype: str) -> No
         del blob.data[:]
         if kind is not None:
             blob.half_data.append(kind)  # the same number of field, packed or not
-    (tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
-    halves = caffe.read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
+    (tmp_path / "other.caffemodel").write_bytes(net.SerializeToString())
+    halves = caffe.read(tmp_path / "net.prototxt", tmp_path / "other.caffemodel")
     for name, array in graph.params.items():
         assert halves.params[name].dtype == np.float32
         assert np.array_equal(halves.params[name], array.astype(dtype).astype(np.float32))
@@ -591,7 +592,7 @@ def test_halves_written_as_integers(tmp_path: Path) -> None:
     ("fields", "told"),
     [
         ({"raw_data": bytes(432), "half_data": [3]}, "blob 0: raw_data_type 3 holds no floating-point numbers"),
-        ({"raw_data": bytes(431), "half_data": [1]}, "blob 0: its raw_data ends within a number"),
+        ({"raw_data": bytes(431), "half_data": [1]}, "blob 0: its numbers end within one"),
         ({"raw_data": bytes(430), "half_data": [2]}, "blob 0: its shape .* needs 108 numbers, the file holds 215"),
         ({"half_data": [65536] * 108}, "blob 0: its half-precision numbers have more than 16 bits"),
         ({"half_data": [1] * 107}, "blob 0: its shape .* needs 108 numbers"),
@@ -649,9 +650,25 @@ def test_packed_numbers_may_come_in_pieces(tmp_path: Path) -> None:
     assert np.array_equal(graph.params["conv/0"], WEIGHTS["conv"][0].astype(np.float32))
 
 
-def test_arrays_are_not_copied_out_of_the_file_twice(tmp_path: Path) -> None:
+def test_arrays_stay_where_they_lie_in_the_file(tmp_path: Path) -> None:
     graph = read(tmp_path, HEAD + CONV, WEIGHTS)
-    assert not graph.params["conv/0"].flags.owndata
+    raw = (tmp_path / "net.caffemodel").read_bytes()
+    for i, array in enumerate(WEIGHTS["conv"]):
+        assert place_of(graph.params[f"conv/{i}"]) == (
+            tmp_path / "net.caffemodel",
+            raw.index(array.astype("<f4").tobytes()),
+        )
+
+
+def test_a_file_of_endless_small_fields_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net.prototxt").write_text(HEAD + CONV)
+    for raw in (b"\x08\x01" * 5000, b"\xa2\x06\x04\x08\x01\x08\x01" * 2000, b"\xa2\x06\0" * 2000):
+        monkeypatch.setattr("zoo.formats.caffe.weights._MAX_FIELDS", 4000)
+        monkeypatch.setattr("zoo.formats.caffe.weights._MAX_LAYERS", 1500)
+        (tmp_path / "many.caffemodel").write_bytes(raw)
+        with pytest.raises(FormatError, match=r"^many\.caffemodel: (is no caffemodel: it has|holds) more than"):
+            caffe.read(tmp_path / "net.prototxt", tmp_path / "many.caffemodel")
+        (tmp_path / "many.caffemodel").unlink()
 
 
 def test_what_the_network_does_not_use_is_named_with_the_reason(tmp_path: Path) -> None:
