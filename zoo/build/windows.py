@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import keras
 
+from zoo import windows
 from zoo.build.context import Context
 from zoo.graph import Node
+from zoo.windows import Pair
 
 # Lowest float32: what max pooling pads with. Not -inf, which strict JSON cannot hold; float16 turns it into -inf.
 LOWEST = -3.4028234663852886e38
-
-Pair = tuple[int, int]
 
 
 class Window(NamedTuple):
@@ -42,24 +42,20 @@ class Window(NamedTuple):
         attrs = node.attrs
         strides = tuple(attrs.get("strides", (1, 1)))
         dilations = tuple(attrs.get("dilations", (1, 1)))
-        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
-        same = [_same(n, span, stride) for n, span, stride in zip(size, spans, strides, strict=True)]
-        auto = attrs.get("auto_pad", "NOTSET")
-        if auto == "SAME_UPPER":
-            pads = same
-        elif auto == "VALID":
-            pads = [(0, 0), (0, 0)]
-        else:
-            top, left, bottom, right = attrs.get("pads", (0, 0, 0, 0))
-            pads = [(top, bottom), (left, right)]
+        spans = [windows.span(k, d) for k, d in zip(kernel, dilations, strict=True)]
+        same = [windows.same(n, span, stride) for n, span, stride in zip(size, spans, strides, strict=True)]
+        pads = windows.padding(attrs, size, spans, strides)
         ceil = bool(attrs.get("ceil_mode", 0))
-        extra = [_extra(n, span, s, p) if ceil else 0 for n, span, s, p in zip(size, spans, strides, pads, strict=True)]
+        extra = [
+            windows.extra(n, span, s, p) if ceil else 0
+            for n, span, s, p in zip(size, spans, strides, pads, strict=True)
+        ]
         whole = [(before, after + more) for (before, after), more in zip(pads, extra, strict=True)]
         return cls(
             (int(kernel[0]), int(kernel[1])),
             (int(strides[0]), int(strides[1])),
             (int(dilations[0]), int(dilations[1])),
-            (pads[0], pads[1]),
+            pads,
             (extra[0], extra[1]),
             whole == same,
         )
@@ -82,18 +78,3 @@ class Window(NamedTuple):
             return tensor, "same"
         layer = keras.layers.ZeroPadding2D(self.whole, name=context.unique(f"{node.name}.pad"))
         return layer(tensor), "valid"
-
-
-def _same(size: int, span: int, stride: int) -> Pair:
-    """TensorFlow's SAME for one axis: the odd one at the end (tensorflow/core/framework/common_shape_fns.cc)."""
-    total = max((-(-size // stride) - 1) * stride + span - size, 0)
-    return total // 2, total - total // 2
-
-
-def _extra(size: int, span: int, stride: int, pads: Pair) -> int:
-    """Rows that ceil mode's last window reaches beyond the padded input; may be negative: none are cut then."""
-    before, after = pads
-    outputs = -(-(size + before + after - span) // stride) + 1
-    if (outputs - 1) * stride >= size + before:  # the last window would start in the end padding: it is dropped
-        outputs -= 1
-    return max((outputs - 1) * stride + span - (size + before + after), 0)
