@@ -196,6 +196,14 @@ INPUTS = {
 }
 
 
+def too_small(attrs, shape):
+    """Whether a kernel is larger than its padded input, for which ONNX Runtime, dividing towards 0, finds a window."""
+    pads = attrs.get("pads", [0] * 4)
+    spans = [d * (k - 1) + 1 for k, d in zip(attrs["kernel_shape"], attrs["dilations"], strict=True)]
+    padded = [n + pads[i] + pads[i + 2] for i, n in enumerate(shape[2:])]
+    return not attrs.get("ceil_mode") and any(n < span for n, span in zip(padded, spans, strict=True))
+
+
 def answer(op, attrs, shapes):
     attrs = dict(attrs)
     feeds, inputs, constants = {}, [], []
@@ -241,7 +249,7 @@ def main():
             except Exception as error:
                 refused.setdefault(op, str(error)[-200:])
                 continue
-            if any(0 in shape for shape in found):
+            if any(0 in shape for shape in found) or (op == "MaxPool" and too_small(attrs, shapes[0])):
                 continue
             assert all(shape[0] == BATCH for shape in found), (op, attrs, shapes, found)
             cases.append([op, attrs, shapes, [[-1, *shape[1:]] for shape in found]])
