@@ -1,70 +1,80 @@
-"""Protobuf's wire format, one level at a time: where each field lies; large ones stay in the mapped file."""
+"""Protobuf's wire format, read without copies: a message's fields as views into the file.
+
+The protobuf library copies every field of bytes; for a file of weights that is one pass over all of them, and their
+size in memory. Here a message is walked field by field (protobuf.dev/programming-guides/encoding), so that arrays stay
+where they lie. Only for the few messages that hold weights: everything else is read by `zoo.formats.protobuf`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
-
-MAX_FIELDS = 1_000_000
+from typing import TypeAlias
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
+Field: TypeAlias = "tuple[int, int, int | memoryview]"
 
-class Field(NamedTuple):
-    """One field of a message.
+
+def fields(message: memoryview) -> Iterator[Field]:
+    """Yields (number, wire type, value) of a message's fields in the file's order.
 
     Args:
-        number: as the message's definition numbers it.
-        kind: how it is written: VARINT, FIXED64, BYTES or FIXED32.
-        begin: where it begins, its tag included.
-        start: where its content begins.
-        end: where it ends.
-    """
+        message: the message's bytes.
 
-    number: int
-    kind: int
-    begin: int
-    start: int
-    end: int
-
-
-def fields(data: memoryview, start: int, end: int) -> Iterator[Field]:
-    """Yields the fields of the message at `data[start:end]`.
+    Yields:
+        value is an int for varints, else a view of the field's bytes (4 or 8 for fixed ones).
 
     Raises:
-        ValueError: the bytes are no message, or are cut short; its text says where.
+        ValueError: the bytes are no message.
     """
-    at, count = start, 0
+    at, end = 0, len(message)
     while at < end:
-        begin = at
-        count += 1
-        if count > MAX_FIELDS:
-            raise ValueError(f"has more than {MAX_FIELDS:,} fields in one message")
-        tag, at = _varint(data, at, end)
-        kind = tag & 7
+        key, at = varint(message, at)
+        number, kind = key >> 3, key & 7
+        if not 1 <= number < 1 << 29:
+            raise ValueError("a field without a number")
         if kind == VARINT:
-            content = at
-            _, at = _varint(data, at, end)
+            value, at = varint(message, at)
+            yield number, kind, value
+            continue
+        if kind == BYTES:
+            size, at = varint(message, at)
         elif kind in (FIXED32, FIXED64):
-            content, at = at, at + (4 if kind == FIXED32 else 8)
-        elif kind == BYTES:
-            size, content = _varint(data, at, end)
-            at = content + size
-        else:
-            raise ValueError(f"has a field of unknown kind {kind} at byte {begin}")
-        if at > end or not tag >> 3:
-            raise ValueError(f"has a field that reaches beyond its end at byte {begin}")
-        yield Field(tag >> 3, kind, begin, content, at)
+            size = 4 if kind == FIXED32 else 8
+        else:  # groups, which no format here uses
+            raise ValueError(f"a field of wire type {kind}")
+        if size > end - at:
+            raise ValueError("a field that ends behind its message")
+        yield number, kind, message[at : at + size]
+        at += size
 
 
-def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
+def varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Returns an unsigned number of at most 64 bits and where it ends.
+
+    Raises:
+        ValueError: it is longer, or cut short.
+    """
     value = 0
     for shift in range(0, 70, 7):
-        if at >= end:
-            raise ValueError(f"is cut short at byte {at}")
+        if at >= len(data):
+            raise ValueError("a number that is cut short")
         byte = data[at]
         at += 1
         value |= (byte & 127) << shift
         if byte < 128:
-            return value, at
-    raise ValueError(f"has a number of more than ten bytes at byte {at}")
+            return value & (1 << 64) - 1, at
+    raise ValueError("a number of more than 64 bits")
+
+
+def varints(data: memoryview) -> Iterator[int]:
+    """Yields the numbers of a packed field."""
+    at = 0
+    while at < len(data):
+        value, at = varint(data, at)
+        yield value
+
+
+def signed(value: int) -> int:
+    """Returns what an int32 or int64 field means by a varint."""
+    return value - (1 << 64) if value >> 63 else value

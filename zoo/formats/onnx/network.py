@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from zoo.formats.onnx.tensors import Stored
 
 MAX_NODES = 100_000
 MAX_NAME = 1000
+MAX_FIELDS = 1_000_000
 OLDEST, NEWEST = 7, 28  # operator sets whose differences the op tables know
 MAX_TOLD = 20
 
@@ -131,24 +133,17 @@ def read(path: Path, until: str | None) -> Network:
 def _parse(path: Path) -> tuple[Any, dict[str, Stored]]:
     """The file's message without its arrays, and the arrays."""
     data = memoryview(mapped(path, "an ONNX network"))
-    pieces, graphs = [], []
     try:
-        for field in wire.fields(data, 0, len(data)):
-            if field.number == schema.MODEL_GRAPH and field.kind == wire.BYTES:
-                graphs.append(field)
-            else:
-                pieces.append(bytes(data[field.begin : field.end]))
+        graphs, rest = _parts(data, schema.MODEL_GRAPH)
         if not graphs:
             raise ValueError("holds no graph")
-        tensors, parts = [], []
+        tensors, nodes = [], []
         for graph in graphs:
-            for field in wire.fields(data, graph.start, graph.end):
-                if field.number == schema.GRAPH_INITIALIZER and field.kind == wire.BYTES:
-                    tensors.append(_tensor(data, field, path.name))
-                else:
-                    parts.append(bytes(data[field.begin : field.end]))
-        model: Any = schema.CLASSES["Model"].FromString(b"".join(pieces))
-        model.graph.MergeFromString(b"".join(parts))
+            found, others = _parts(graph, schema.GRAPH_INITIALIZER)
+            tensors += [_tensor(tensor, path.name) for tensor in found]
+            nodes.append(others)
+        model: Any = schema.CLASSES["Model"].FromString(rest)
+        model.graph.MergeFromString(b"".join(nodes))
     except ValueError as error:
         raise FormatError(f"{path.name}: is no ONNX network, or is damaged: {error}") from None
     except DecodeError:
@@ -161,26 +156,48 @@ def _parse(path: Path) -> tuple[Any, dict[str, Stored]]:
     return model, stored
 
 
-def _tensor(data: memoryview, field: wire.Field, file: str) -> tuple[str, Stored]:
+def _parts(message: memoryview, number: int) -> tuple[list[memoryview], bytes]:
+    """The contents of one field, wherever it occurs, and the message without it."""
+    found, rest = [], []
+    for count, (key, kind, value) in enumerate(wire.fields(message)):
+        if count >= MAX_FIELDS:
+            raise ValueError(f"more than {MAX_FIELDS:,} fields in one message")
+        if key == number and isinstance(value, memoryview) and kind == wire.BYTES:
+            found.append(value)
+        else:
+            rest.append(_field(key, kind, value))
+    return found, b"".join(rest)
+
+
+def _field(number: int, kind: int, value: int | memoryview) -> bytes:
+    """A field as it stands in a file."""
+    tag = _varint(number << 3 | kind)
+    if isinstance(value, int):
+        return tag + _varint(value)
+    return tag + (_varint(len(value)) if kind == wire.BYTES else b"") + bytes(value)
+
+
+def _varint(value: int) -> bytes:
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def _tensor(tensor: memoryview, file: str) -> tuple[str, Stored]:
     """One array: what describes it is parsed, its numbers stay where they are if they lie in one piece."""
-    kept, raw = [], None
-    whole = {schema.TENSOR_RAW, schema.TENSOR_FLOATS, schema.TENSOR_DOUBLES}
-    parts = []
-    for part in wire.fields(data, field.start, field.end):
-        parts.append(part)
-        if len(parts) > 64:  # numbers one by one, or a long list of something: protobuf reads it all
-            break
-    big = [part for part in parts if part.number in whole]
-    if len(parts) <= 64 and len(big) == 1 and big[0].kind == wire.BYTES:
-        raw = data[big[0].start : big[0].end]
-        kept = [bytes(data[part.begin : part.end]) for part in parts if part is not big[0]]
-    else:
-        kept = [bytes(data[field.start : field.end])]
+    whole = {schema.TENSOR_RAW: 0, schema.TENSOR_FLOATS: 1, schema.TENSOR_DOUBLES: 11}  # and their data type
+    # More fields are numbers one by one: protobuf reads it all.
+    parts = list(itertools.islice(wire.fields(tensor), 64))
+    big = [(number, value) for number, kind, value in parts if number in whole and kind == wire.BYTES]
+    raw, kept = None, bytes(tensor) if len(big) != 1 or len(parts) == 64 else b""
+    if not kept:
+        number, raw = big[0][0], memoryview(big[0][1])  # type: ignore[arg-type]
+        kept = b"".join(_field(key, kind, value) for key, kind, value in parts if key != number)
     message: Any = schema.CLASSES["Tensor"].FromString(b"".join(kept))
-    if raw is not None and big[0].number != schema.TENSOR_RAW:
-        expected = {schema.TENSOR_FLOATS: 1, schema.TENSOR_DOUBLES: 11}[big[0].number]
-        if message.data_type != expected:
-            raise ValueError(f"an array of data type {message.data_type} holds its numbers as another")
+    if raw is not None and whole[number] not in (0, message.data_type):
+        raise ValueError(f"an array of data type {message.data_type} holds its numbers as another")
     name = _text(message.name, file)
     return name, Stored(message, raw, f"{file}: {short(name)}")
 
