@@ -195,7 +195,7 @@ def _tensor(tensor: memoryview, file: str) -> tuple[str, Stored]:
     if not kept:
         number, raw = big[0][0], memoryview(big[0][1])  # type: ignore[arg-type]
         kept = b"".join(_field(key, kind, value) for key, kind, value in parts if key != number)
-    message: Any = schema.CLASSES["Tensor"].FromString(b"".join(kept))
+    message: Any = schema.CLASSES["Tensor"].FromString(kept)
     if raw is not None and whole[number] not in (0, message.data_type):
         raise ValueError(f"an array of data type {message.data_type} holds its numbers as another")
     name = _text(message.name, file)
