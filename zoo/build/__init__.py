@@ -186,7 +186,7 @@ def _pads_alike(node: Node) -> bool:
     pads = node.attrs["pads"]
     half = len(pads) // 2
     inside = all(n >= 0 for n in pads) and not any(pads[:2]) and not any(pads[half : half + 2])
-    return bool(half == 4 and inside and not node.attrs.get("axes") and not node.attrs.get("value", 0.0))
+    return bool(half == 4 and inside and not node.attrs.get("value", 0.0))
 
 
 def _single(values: Sequence[Any]) -> Any:
