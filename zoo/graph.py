@@ -22,7 +22,8 @@ And restrictions, so that there is one way to say each thing:
   13); `BatchNormalization` is the inference form; an even `size` of `LRN` has the odd channel behind. A reader of
   older files says the same in these terms.
 - Arrays are parameters. One that is added behind a `Conv`, `ConvTranspose`, `Gemm` or `MatMul` without a bias becomes
-  its bias, and an `Add` or `Sub` behind a `Mul` or `Div` per channel one layer with it, under the name of the first.
+  its bias, and an `Add` or `Sub` behind a `Mul` or `Div` per channel one layer with it, under the name of the first;
+  the second's name stays that of a layer that does nothing.
 """
 
 from __future__ import annotations

@@ -88,8 +88,9 @@ def test_a_map_flattened_as_tensorflow_has_it_is_not_moved() -> None:
         w=weights(90, 4),
         b=weights(4),
     )
-    assert kinds(model) == {"Flatten": 1, "Dense": 1}
+    assert kinds(model) == {"Flatten": 1, "Dense": 1, "Identity": 1}
     assert heads.classifier(model).operation.name == "fc"
+    assert heads.find(model, "bias").shape == (None, 4)
 
 
 def test_a_channel_shuffle_moves_data_once() -> None:
@@ -139,7 +140,7 @@ def test_an_addition_behind_a_convolution_is_its_bias_unless_the_sum_alone_is_re
     nodes = [node("Conv", "conv", "x", "w"), node("Add", "bias", "conv", "b"), node("Relu", "act", "bias")]
     arrays = {"w": weights(4, 3, 1, 1), "b": weights(4, 1, 1)}
     fused = model_of(*nodes, **arrays)
-    assert kinds(fused) == {"Conv2D": 1, "ReLU": 1}
+    assert kinds(fused) == {"Conv2D": 1, "Identity": 1, "ReLU": 1}
     model = model_of(*nodes, outputs=("act", "conv"), **arrays)
     assert kinds(model)["Embedding"] == 1
     assert np.allclose(model(X)[0], fused(X), atol=1e-6)

@@ -75,10 +75,14 @@ def build(graph: Graph, *, affine: Affine | None = None, name: str | None = None
 
     Returns:
         A functional model with one layer per node, named as the node (see `zoo.heads.layer_name_of`); it ends as the
-        origin ended. 4-D outputs are NHWC.
+        origin ended. 4-D outputs are NHWC, others have the origin's axes.
+
+        A layer may hold its node's value with the axes in another order, or with the bias of the node behind it. To
+        see values as the origin has them, make them the outputs: `build(dataclasses.replace(graph, outputs=names))`.
 
     Raises:
         UnsupportedError: the Graph has ops that have no Keras counterpart; all of them are named.
+        FormatError: a node does not fit its inputs.
     """
     graph.check()
     unbound = [key for key, value in graph.params.items() if isinstance(value, Param)]
@@ -139,8 +143,9 @@ def _build_node(context: Context, node: Node) -> None:
 
 
 def _passed_on(context: Context, node: Node) -> Value:
-    """The value that a node would change if the node before it had not done so."""
-    return next(context.values[key] for key in node.inputs if key in context.values)
+    """The value that a node would change if the node before it had not done so; a layer keeps the node's name."""
+    value = next(context.values[key] for key in node.inputs if key in context.values)
+    return value._replace(tensor=context.layer(keras.layers.Identity, node, value.tensor))
 
 
 def _some(found: Sequence[str], separator: str) -> str:
