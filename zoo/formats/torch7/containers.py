@@ -192,7 +192,8 @@ def graph(walk: Walk, step: Step) -> Flow:
     start, end = step.get("innode"), step.get("outnode")
     if not isinstance(start, Object) or not isinstance(end, Object):
         raise step.damaged("has no innode or outnode")
-    places = {id(module): i for i, module in reversed(list(enumerate(step.children(), 1)))}
+    held = step.children() if step.get("modules") is not None else []
+    places = {id(module): i for i, module in reversed(list(enumerate(held, 1)))}
     spare = len(places)
     for node in nodes:
         data = node.get("data")

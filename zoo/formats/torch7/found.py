@@ -90,16 +90,16 @@ def unused(roots: list[Any], network: Object, state: State, params: Mapping[str,
                 reason = LEFT_OUT if names else reason
                 if len(found) >= MAX_UNUSED:
                     raise FormatError(f"{state.where}: more than {MAX_UNUSED:,} tensors that the network does not use")
-                found[_free(found, state, path or "1")] = reason
+                found[_free(found, params, path or "1")] = reason
         elif isinstance(value, Object | Table):
             visited.add(id(value))
             left.extend(_inside(value, path, reason, state))
     return found
 
 
-def _free(found: dict[str, str], state: State, path: str) -> str:
+def _free(found: dict[str, str], params: Mapping[str, Any], path: str) -> str:
     chosen, count = path, 1
-    while chosen in found or chosen in state.params:
+    while chosen in found or chosen in params:
         count += 1
         chosen = f"{path}_{count}"
     return chosen
