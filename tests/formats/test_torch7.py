@@ -149,6 +149,8 @@ def test_arrays_are_views_into_the_file(tmp_path: Path) -> None:
     array = read(tmp_path, SMALL_NET).params["1.weight"]
     assert not array.flags.owndata
     assert not array.flags.writeable
+    plain = read(tmp_path, seq(bn(3, affine=False), m("MulConstant", constant_scalar=2))).params
+    assert not any(made.flags.writeable for made in plain.values())
 
 
 def test_tensors_share_storages_with_offsets_and_strides(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def clip(low: float, high: float) -> Op:
     """Returns the translation of HardTanh and Clamp, whose bounds old files leave out."""
 
     def translate(step: Step) -> Flow:
-        least, most = step.real("min_val", low), step.real("max_val", high)
+        least, most = step.real("min_val", low, infinite=True), step.real("max_val", high, infinite=True)
         if least > most:
             raise step.damaged(f"cuts to {least} to {most}")
         return step.node("Clip", [step.x], min=least, max=most)

@@ -25,7 +25,7 @@ REASONS = {
 
 def is_network(value: Any) -> bool:
     """Whether a record is a module, and no criterion."""
-    if not isinstance(value, Object) or not isinstance(value.fields, Table) or value.name.endswith("Criterion"):
+    if not isinstance(value, Object) or not isinstance(value.fields, Table) or "Criterion" in value.name:
         return False
     package = value.name.rpartition(".")[0]
     if value.name in ("nngraph.Node", "graph.Node", "graph.Graph"):

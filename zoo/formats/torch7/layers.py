@@ -206,7 +206,7 @@ def normalize(step: Step) -> Flow:
     """Normalize(p): divides vectors by their p-norm; eps is added before the root."""
     if len(step.shape) != 2:
         raise step.unsupported(f"normalises {told(step.shape)}; only vectors")
-    norm, epsilon = step.real("p"), step.real("eps", 1e-10)
+    norm, epsilon = step.real("p", infinite=True), step.real("eps", 1e-10)
     if norm <= 0:
         raise step.damaged(f"has p {norm}, expected a positive number")
     x = step.x

@@ -184,10 +184,12 @@ class Step:
             raise self.damaged(f"has {key} {_brief(found)}, expected {wanted}")
         return found
 
-    def real(self, key: str, default: float | None = None) -> float:
+    def real(self, key: str, default: float | None = None, *, infinite: bool = False) -> float:
         found = self.get(key)
         found = default if found is None else found
-        if not isinstance(found, int | float) or isinstance(found, bool) or found != found:
+        if not isinstance(found, int | float) or isinstance(found, bool) or math.isnan(found):
+            raise self.damaged(f"has {key} {_brief(found)}, expected a number")
+        if math.isinf(found) and not infinite:
             raise self.damaged(f"has {key} {_brief(found)}, expected a number")
         return float(found)
 
@@ -288,6 +290,7 @@ class Step:
     def store(self, key: str, array: np.ndarray, *, made_of: str | None = None) -> str:
         """Adds an array to the Graph's parameters; `made_of` is the tensor that it holds in another form."""
         name = self.state.unique(f"{self.name}.{key}")
+        array.flags.writeable = False
         self.state.params[name] = array
         if made_of is not None:
             self.state.used.setdefault(id(self.get(made_of)), set()).add(name)
