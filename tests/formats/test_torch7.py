@@ -316,6 +316,11 @@ def test_a_network_for_single_images_is_one_for_batches(tmp_path: Path) -> None:
     assert np.array_equal(run(read(tmp_path, single), x)[0], run(read(tmp_path, batches), x)[0])
 
 
+def test_a_batch_of_one_is_a_batch(tmp_path: Path) -> None:
+    graph = read(tmp_path, seq(m("Tanh"), view(1, -1), linear(192, 5)))
+    assert ops(graph) == ["Tanh", "Flatten", "Gemm"]
+
+
 def test_dimensions_of_single_images(tmp_path: Path) -> None:
     x = images(2, 3, 8, 8)
     pieces = [m("Select", dimension=1, index=2), m("Narrow", dimension=2, index=3, length=4), m("Mean", dimension=1)]
@@ -500,6 +505,7 @@ HOSTILE = {
     "class": (INT(4) + INT(1) + INT(3) + b"a\nb", "is no name of a class"),
     "deep": (b"".join(INT(3) + INT(i) + INT(1) for i in range(1, 70_000)), "nested more than 50,000 deep"),
     "html": (b"<html>404</html>", "is no Torch7 file"),
+    "zeros": (bytes(1 << 20), "more than 100 objects stand one after the other"),
     "zip": (b"PK\x03\x04" + bytes(30), "is no Torch7 file"),
     "text": (b"4\n1\n3\nV 1\n13\nnn.Sequential\n3\n2\n99999999999999999999999\n", "expected a whole number"),
     "text, storage": (b"4\n1\n3\nV 1\n18\ntorch.FloatStorage\n3\n1 2\n" + b" " * 9, "the line has 2"),

@@ -41,7 +41,8 @@ def read(path: str | os.PathLike[str], *, options: Options = NOTHING_TOLD) -> Gr
     Args:
         path: the .t7 file, binary (either byte order, longs of 8 or 4 bytes) or ASCII; it holds a network, or a table
             with one network in it.
-        options: `input_shape` is needed unless the network takes vectors; `until` is a module's path.
+        options: `input_shape` is needed unless the network takes vectors, and is that of every image if it takes
+            several; `until` is a module's path.
 
     Returns:
         A Graph whose nodes are named by where their module stands in its containers, counted from 1 (`3.2.1`), and
@@ -144,9 +145,5 @@ def _needed(
             kept.append(node)
             wanted.update(node.inputs)
     params: dict[str, np.ndarray | Param] = {name: array for name, array in state.params.items() if name in wanted}
-    inputs = {
-        name: tuple(shape[1:])
-        for name, shape in state.inputs.items()
-        if shape is not None and (name in wanted or state.until is None)
-    }
+    inputs = {name: tuple(shape[1:]) for name, shape in state.inputs.items() if shape is not None and name in wanted}
     return tuple(reversed(kept)), params, inputs

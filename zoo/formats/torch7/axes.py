@@ -51,14 +51,11 @@ def view(step: Step) -> Flow:
             raise step.mixes(f"views {told(shape)} as rows of {sizes}")
         return _shaped(step, sizes)
     rest = math.prod(sizes[1:])
-    if sizes[0] == -1 and rest == numbers:  # the missing size is the batch
-        return _shaped(step, sizes[1:]) if len(sizes) > 1 else _flat(step)
+    if sizes[0] == -1 and rest == numbers and len(sizes) > 1:  # the missing size is the batch
+        return _shaped(step, sizes[1:])
+    if sizes[0] == 1 and -1 in sizes[1:]:  # a network for one image at a time, given as a batch of one
+        return _shaped(step, sizes[1:])
     raise step.mixes(f"views {told(shape)}, the batch too, as {sizes}")
-
-
-def _flat(step: Step) -> Flow:
-    """Vectors of one number as a row of them, which only an output may be."""
-    raise step.unsupported("makes one row of the whole batch")
 
 
 def reshape(step: Step) -> Flow:

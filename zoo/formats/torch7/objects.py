@@ -19,6 +19,7 @@ from zoo.formats.pickles import shown
 from zoo.formats.torch7.numbers import Ascii, Binary, Damaged, Source
 
 MAX_DEPTH = 50_000  # an nngraph of a thousand layers nests about 5,000 deep
+MAX_ROOTS = 100
 MAX_RANK = 32  # what any numpy can hold
 MAX_NAME = 200
 
@@ -148,6 +149,8 @@ class _Reader:
         found = [self._value()]
         while not self._source.at_end():
             found.append(self._value())
+            if len(found) > MAX_ROOTS:  # a file of zeros would be one nil after the other
+                raise Damaged(f"more than {MAX_ROOTS} objects stand one after the other")
         return found
 
     def _value(self) -> Any:
