@@ -45,7 +45,7 @@ def max_pool(m: M, x: torch.Tensor) -> torch.Tensor:
 
 def average(m: M, x: torch.Tensor) -> torch.Tensor:
     ceil = bool(m.ceil_mode) or m.name.startswith("inn.")
-    include = m.name.startswith("cudnn.") or m.count_include_pad in (None, True)
+    include = m.count_include_pad in (None, True)
     y = F.avg_pool2d(x, pick(m, "kH", "kW"), pick(m, "dH", "dW"), pick(m, "padH", "padW"), ceil, include)
     sums = m.divide is False or (m.divide is None and m.name.startswith("nn."))
     return y * m.kH * m.kW if sums else y
@@ -334,6 +334,9 @@ def run(m: M, x: Any, seen: Record | None = None, path: str = "", hook: Callable
         y = [child(i, x) for i in range(1, count + 1)]
         if m.base != "ConcatTable":
             y = torch.cat(y, m.dimension - 1) if m.base == "Concat" else depth_concat(m, y)
+    elif m.base == "DenseConnectLayerCustom":
+        y = [*x] if isinstance(x, list) else [x]
+        y.append(child(2, child(1, torch.cat(y, 1))))
     elif m.base == "ParallelTable":
         y = [child(i, x[i - 1]) for i in range(1, count + 1)]
     elif m.base == "MapTable":

@@ -143,6 +143,21 @@ def densenet() -> M:
     )  # fmt: skip
 
 
+def densenet_tables() -> M:
+    """DenseNet as its authors' memory-saving code writes it: layers that hand on tables of all maps."""
+
+    def layer(i: int, growth: int) -> M:
+        first = seq(bn(i, "cudnn.SpatialBatchNormalization"), m("cudnn.ReLU"))
+        second = seq(conv(i, 2 * growth, 1), bn(2 * growth), relu(), conv(2 * growth, growth, 3, 1, 1))
+        return m("DenseConnectLayerCustom", first, second, net1=first, net2=second)
+
+    return seq(
+        conv(3, 8, 3, 2, 1, bias=False), layer(8, 4), layer(12, 4), layer(16, 4), m("JoinTable", dimension=2),
+        seq(bn(20), relu(), conv(20, 8, 1), pool("Average", 2, 2)), layer(8, 4), m("JoinTable", dimension=2),
+        m("cudnn.ReLU"), pool("cudnn.SpatialAveragePooling", 8, 8), m("Reshape", size=view(12).size), linear(12, 10),
+    )  # fmt: skip
+
+
 def graph_net() -> M:
     """An nngraph with a skip, a table, its selected entries and two branches."""
     return Graph(
@@ -227,6 +242,7 @@ NETS: dict[str, Any] = {
     "net_resnext": (lambda: resnet("B", bottleneck=True, groups=4), (3, 32, 32)),
     "net_wide_resnet": (wide_resnet, (3, 32, 32)),
     "net_densenet": (densenet, (3, 32, 32)),
+    "net_densenet_tables": (densenet_tables, (3, 32, 32)),
     "net_nngraph": (graph_net, (3, 16, 16)),
     "net_nngraph_old": (old_graph, (3, 12, 12)),
     "net_nngraph_inputs": (two_inputs, (3, 12, 12)),

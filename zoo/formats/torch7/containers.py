@@ -91,6 +91,21 @@ def depth_concat(walk: Walk, step: Step) -> Flow:
     return _join(joined, padded, joined.integer("dimension"))
 
 
+def dense_layer(walk: Walk, step: Step) -> Flow:
+    """DenseConnectLayerCustom of the authors of DenseNet: adds an entry to a table, made of all those before it."""
+    table: list[Flow] = step.flow if isinstance(step.flow, list) else [step.flow]
+    held = step.children()
+    flow: Flow = None
+    if not broken(table):
+        joined = Step(step.module, step.path, table, step.state)
+        values = joined.values
+        axis = joined.axis(2, joined.state.shape(values[0]))
+        flow = values[0] if len(values) == 1 else joined.node("Concat", values, suffix="join", axis=axis)
+    for i, child in enumerate(held, 1):
+        flow = walk.child(step, i, child, flow)
+    return [*table, flow]
+
+
 def parallel(walk: Walk, step: Step) -> Flow:
     """Parallel: each module takes one slice of a dimension; their outputs are joined on another."""
     held = step.children()
@@ -332,6 +347,7 @@ CONTAINERS: dict[str, Container] = {
     "DataParallel": replicas,
     "DataParallelTable": replicas,
     "Decorator": wrapper,
+    "DenseConnectLayerCustom": dense_layer,
     "DepthConcat": depth_concat,
     "DontCast": wrapper,
     "GPU": wrapper,

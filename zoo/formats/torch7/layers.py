@@ -148,8 +148,9 @@ def max_pooling(step: Step) -> Flow:
 def average_pooling(step: Step) -> Flow:
     """SpatialAveragePooling; files from before it had `divide` hold one that sums."""
     attrs = _window(step, default=(1, 1) if step.package == "nn" else None)
-    # cudnn.torch's own line lets no `false` through, and files from before padding counted all of the window.
-    include = step.package == "cudnn" or step.get("ceil_mode") is None or step.flag("count_include_pad", True)
+    # Files from before padding counted all of the window. cudnn.torch never got to leave padding out (a slip turns its
+    # `false` into true), but the field says what the network was made for and what nn makes of the same file.
+    include = step.get("ceil_mode") is None or step.flag("count_include_pad", True)
     attrs["count_include_pad"] = int(include)
     if step.flag("divide", default=step.package != "nn"):
         return step.node("AveragePool", [step.x], **attrs)
