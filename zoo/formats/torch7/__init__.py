@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 from pathlib import Path
@@ -69,26 +68,19 @@ def _translated(module: Object, where: str, options: Options) -> State:
     image = options.input_shape
     if image is not None and (len(image) != 3 or not all(type(n) is int and 1 <= n < 1 << 24 for n in image)):
         raise UsageError(f"input_shape {image!r}: expected channels, height and width, as 3,224,224")
-    state = State(where, False, image, options.until)
-    first: FormatError | None = None
-    try:
-        _walk(module, state)
-        if not state.mixes or _done(state):
-            return state
-    except FormatError as error:
-        if not state.mixes:
-            raise
-        first = error
-    again = State(where, True, image, options.until)
-    try:
-        _walk(module, again)
-    except FormatError:
-        again.refused.append("")
-    if not again.refused or _done(again):
-        return again
-    if first is not None and not state.refused:
-        raise first
-    return state
+    batches, single = (State(where, how, image, options.until) for how in (False, True))
+    error = _walk(module, batches)
+    if not batches.mixes or _done(batches):
+        if error is not None:
+            raise error
+        return batches
+    again = _walk(module, single)
+    if again is None and (not single.refused or _done(single)):
+        return single
+    # A view that does not fit acts on the batch as well: then the second error says what is wrong.
+    if again is not None and batches.mixes == len(batches.refused):
+        raise FormatError(f"{again} (read for single images; for batches, {batches.refused[0]})")
+    return batches
 
 
 def _done(state: State) -> bool:
@@ -96,7 +88,8 @@ def _done(state: State) -> bool:
     return state.until in state.results and not broken(state.results[state.until])
 
 
-def _walk(module: Object, state: State) -> None:
+def _walk(module: Object, state: State) -> FormatError | None:
+    """Translates a network; returns the error that ended it, for the caller to weigh."""
     count = containers.number_of_inputs(module)
     names = ["input"] if count == 1 else [f"input{i}" for i in range(1, count + 1)]
     state.inputs.update(dict.fromkeys(names))
@@ -105,8 +98,13 @@ def _walk(module: Object, state: State) -> None:
     walk = Walk(state, OPS, containers.CONTAINERS)
     held = module.name.rpartition(".")[2] in containers.CONTAINERS
     flow = values[0] if count == 1 else values
-    with contextlib.suppress(Reached):
+    try:
         state.results["" if held else "1"] = walk.run(module, "" if held else "1", flow)
+    except Reached:
+        return None
+    except FormatError as error:
+        return error
+    return None
 
 
 def _outputs(state: State, where: str, until: str | None) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class State:
     inputs: dict[str, shapes.Shape | None] = field(default_factory=dict)
     results: dict[str, Flow] = field(default_factory=dict)  # path -> what the module puts out
     refused: list[str] = field(default_factory=list)
-    mixes: bool = False
+    mixes: int = 0  # of the refused, those that act on the batch
     count: int = 0
     seen: set[int] = field(default_factory=set)  # ids of modules that are part of the network
     used: dict[int, set[str]] = field(default_factory=dict)  # id of a tensor -> parameters made of it
@@ -355,7 +355,7 @@ class Walk:
             result = self._translated(step)
         except Unsupported as error:
             state.refused.append(str(error))
-            state.mixes = state.mixes or isinstance(error, MixesBatch)
+            state.mixes += isinstance(error, MixesBatch)
             result = None
         self.nested -= 1
         if isinstance(result, list) and result is not flow and _entries(result) > MAX_TABLE:
