@@ -57,6 +57,24 @@ def everything() -> Graph:
     return Graph("net", {"data": (3, 8, 8)}, ("y",), (Node("Op", "y", ("data", "", *params), ("y",), attrs),), params)
 
 
+def test_arrays_that_lie_in_the_file_are_not_copied(tmp_path: Path) -> None:
+    path = GOLDEN / "pytorch" / "legacy.pth"
+    found = pytorch.read(path)
+    odd = {"view": found["conv.weight"][:, ::-1], **found}
+    graph_io.save(odd, tmp_path, [path])
+    assert (tmp_path / graph_io.ARRAYS).stat().st_size <= odd["view"].nbytes + 64
+    after = graph_io.load(tmp_path, [path])
+    assert isinstance(after, dict)
+    assert list(after) == list(odd)
+    assert all(np.array_equal(after[name], odd[name]) for name in odd)
+    with pytest.raises(FormatError, match="not a Graph that was read"):
+        graph_io.load(tmp_path)  # without the file
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(FormatError, match="outside the file"):
+        graph_io.load(tmp_path, [cut])
+
+
 def test_graph_survives_the_way_through_a_folder(tmp_path: Path) -> None:
     before = everything()
     graph_io.save(before, tmp_path)
@@ -141,19 +159,19 @@ def test_reader_s_own_error_arrives_as_it_was(tmp_path: Path, home: Path) -> Non
 
 
 READERS = {
-    "memory": "import numpy\ndef read(path):\n    return {'a': numpy.ones(1 << 30)}",
-    "slow": "import time\ndef read(path):\n    time.sleep(60)",
-    "busy": "def read(path):\n    while True: pass",
-    "crash": "import os, signal\ndef read(path):\n    os.kill(os.getpid(), signal.SIGSEGV)",
-    "exit": "import os\ndef read(path):\n    os._exit(7)",
-    "bug": "def read(path):\n    return {}['no\\nkey']",
-    "network": "import socket\ndef read(path):\n    socket.create_connection(('127.0.0.1', 9))",
-    "program": "import subprocess\ndef read(path):\n    subprocess.run(['true'])",
-    "shell": "import os\ndef read(path):\n    os.system('true')",
-    "disk": "import numpy\ndef read(path):\n    return {'a': numpy.zeros(3 << 20, 'u1')}",
-    "object": "import numpy\ndef read(path):\n    return {'a': numpy.array([print], object)}",
-    "nothing": "def read(path):\n    return None",
-    "chatter": "import numpy\ndef read(path):\n    print('x' * 9_000_000)\n    return {'a': numpy.ones(1)}",
+    "memory": "import numpy\ndef read(path, options):\n    return {'a': numpy.ones(1 << 30)}",
+    "slow": "import time\ndef read(path, options):\n    time.sleep(60)",
+    "busy": "def read(path, options):\n    while True: pass",
+    "crash": "import os, signal\ndef read(path, options):\n    os.kill(os.getpid(), signal.SIGSEGV)",
+    "exit": "import os\ndef read(path, options):\n    os._exit(7)",
+    "bug": "def read(path, options):\n    return {}['no\\nkey']",
+    "network": "import socket\ndef read(path, options):\n    socket.create_connection(('127.0.0.1', 9))",
+    "program": "import subprocess\ndef read(path, options):\n    subprocess.run(['true'])",
+    "shell": "import os\ndef read(path, options):\n    os.system('true')",
+    "disk": "import numpy\ndef read(path, options):\n    return {'a': numpy.zeros(3 << 20, 'u1')}",
+    "object": "import numpy\ndef read(path, options):\n    return {'a': numpy.array([print], object)}",
+    "nothing": "def read(path, options):\n    return None",
+    "chatter": "import numpy\ndef read(path, options):\n    print('x' * 9_000_000)\n    return {'a': numpy.ones(1)}",
 }
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from zoo.build import Affine, build
+from zoo import artifact
+from zoo.build import OPS, Affine, build, describe
 from zoo.convert import relative_error
 from zoo.errors import UnsupportedError
 from zoo.graph import Graph, Node, Param
@@ -21,9 +25,12 @@ ARRAYS = np.load(GOLDEN / "arrays.npz", allow_pickle=False)
 
 def graph_of(name: str) -> Graph:
     spec = CASES[name]
-    nodes = tuple(Node(op, node, tuple(inputs), (node,), attrs) for op, node, inputs, attrs in spec["nodes"])
+    nodes = tuple(
+        Node(op, node, tuple(inputs), tuple(*outputs) or (node,), attrs)
+        for op, node, inputs, attrs, *outputs in spec["nodes"]
+    )
     params = {key: ARRAYS[f"{name}/{key}"] for key in spec["params"]}
-    return Graph(name, {"x": tuple(spec["shape"])}, nodes[-1].outputs, nodes, params)
+    return Graph(name, {"x": tuple(spec["shape"])}, nodes[-1].outputs[:1], nodes, params)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -35,6 +42,69 @@ def test_a_graph_gives_the_origins_numbers(name: str) -> None:
         expected = expected.transpose(0, 2, 3, 1)
     assert output.shape == expected.shape
     assert relative_error(output, expected) <= 1e-5
+
+
+def all_cases() -> Graph:
+    """All cases as one Graph of many inputs and outputs."""
+    nodes, params, inputs, outputs = [], {}, {}, []
+    for name in CASES:
+        graph = graph_of(name)
+        inputs[f"{name}/x"] = graph.inputs["x"]
+        outputs.append(f"{name}/{graph.outputs[0]}")
+        params.update({f"{name}/{key}": array for key, array in graph.params.items()})
+        for node in graph.nodes:
+            read, made = (tuple(f"{name}/{key}" for key in keys) for keys in (node.inputs, node.outputs))
+            nodes.append(Node(node.op, f"{name}/{node.name}", read, made, node.attrs))
+    return Graph("all", inputs, tuple(outputs), tuple(nodes), params)
+
+
+@pytest.fixture(scope="module")
+def everything() -> keras.Model:
+    return build(all_cases())
+
+
+def inputs() -> list[np.ndarray]:
+    return [ARRAYS[f"{name}/input"].transpose(0, 2, 3, 1) for name in CASES]
+
+
+def arrays_of(outputs: Any) -> list[np.ndarray]:
+    return [np.asarray(keras.ops.convert_to_numpy(output), np.float32) for output in outputs]
+
+
+def test_every_op_has_a_case() -> None:
+    assert {node[0] for spec in CASES.values() for node in spec["nodes"]} == set(OPS)
+
+
+def test_whatever_is_built_can_be_kept_and_loaded(everything: keras.Model, tmp_path: Path) -> None:
+    artifact.save(everything, tmp_path)
+    loaded = artifact.load(tmp_path)
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in everything.layers]
+    for name, one, other in zip(CASES, arrays_of(everything(inputs())), arrays_of(loaded(inputs())), strict=True):
+        assert np.array_equal(one, other), name
+
+
+LOAD = """
+import sys
+import keras, numpy as np
+model = keras.saving.load_model("all.keras", safe_mode=True)
+with np.load("inputs.npz") as arrays:
+    outputs = model([arrays[str(i)] for i in range(len(arrays))])
+assert "zoo" not in sys.modules
+outputs = [np.asarray(keras.ops.convert_to_numpy(y), np.float32) for y in outputs]
+np.savez("outputs.npz", **{str(i): y for i, y in enumerate(outputs)})
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_whatever_is_built_is_plain_keras_on_any_backend(everything: keras.Model, tmp_path: Path, backend: str) -> None:
+    everything.save(tmp_path / "all.keras")
+    np.savez(tmp_path / "inputs.npz", **{str(i): array for i, array in enumerate(inputs())})
+    run = subprocess.run([sys.executable, "-I", "-c", LOAD], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    with np.load(tmp_path / "outputs.npz") as found:
+        for i, (name, one) in enumerate(zip(CASES, arrays_of(everything(inputs())), strict=True)):
+            assert found[str(i)].shape == one.shape, name
+            assert relative_error(found[str(i)], one) <= 1e-5, name
 
 
 @pytest.mark.parametrize("name", ["conv_stride2_pad1", "conv_groups", "channel_shuffle", "flatten_dense"])
@@ -90,3 +160,17 @@ def test_origin_names_become_names_that_every_backend_takes() -> None:
     nodes = (Node("Relu", "inception_3a/relu", ("x",), ("a",)), Node("Relu", "inception_3a.relu", ("a",), ("b",)))
     names = [layer.name for layer in build(Graph("names", {"x": (3, 4, 4)}, ("b",), nodes)).layers]
     assert names == ["x", "inception_3a_relu", "inception_3a_relu_2"]
+
+
+@pytest.mark.parametrize("name", [name for name, spec in CASES.items() if spec["params"]])
+def test_what_is_described_is_what_is_built(name: str, tmp_path: Path) -> None:
+    graph = graph_of(name)
+    model, arrays = describe(graph)
+    if not model.variables:
+        pytest.skip("its arrays are numbers of its operations")
+    assert all(variable._value is None for variable in model.variables)  # nothing was computed for them
+    artifact.save(model, tmp_path, arrays)
+    loaded, built = artifact.load(tmp_path), build(graph)
+    assert [variable.path for variable in loaded.weights] == [variable.path for variable in built.weights]
+    for ours, theirs in zip(loaded.weights, built.weights, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))
