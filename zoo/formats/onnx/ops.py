@@ -314,6 +314,9 @@ def elementwise(op: str, *, whole: bool = False) -> Op:
         if len(operands) == 1 and op in ("Sum", "Mean", "Max", "Min"):
             return step.node("Identity", [step.value().name])
         names = _aligned(step, operands, [step.name(i) for i in range(len(step.inputs))])
+        if op == "Mean" and any(isinstance(item, Known) for item in operands):
+            total = step.node("Sum", names, suffix="sum")
+            return step.node("Mul", [total.name, step.constant("share", 1 / len(names))])
         return replace(step.node(op, names), whole=whole or _all_whole(operands))
 
     return translate
