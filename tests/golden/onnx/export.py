@@ -120,7 +120,7 @@ def families():
         "googlenet": (16, 96, False, lambda: models.googlenet(num_classes=160, transform_input=True, **heads)),
         "inception_v3": (16, 107, True, lambda: models.inception_v3(num_classes=160, **heads)),
         "efficientnet_b0": (8, 64, False, lambda: models.efficientnet_b0(num_classes=80)),
-        "regnet_y": (4, 64, True, lambda: models.regnet_y_400mf(num_classes=40)),
+        "regnet_y": (16, 64, True, lambda: models.regnet_y_400mf(num_classes=160)),
         "mnasnet": (8, 64, False, lambda: models.mnasnet0_5(num_classes=80)),
         "convnext": (
             1,
@@ -136,7 +136,7 @@ def families():
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
-    newer = ("resnet18", "convnext", "mobilenet_v3_small", "shufflenet_v2_fixed")
+    newer = ("resnet18", "mobilenet_v3_small", "shufflenet_v2_fixed")
     for seed, (name, (k, size, fixed, make)) in enumerate(families().items()):
         if (folder / f"{name}.onnx").exists():
             continue
