@@ -109,6 +109,11 @@ def caffemodel_seeds() -> Seeds:
     ]
 
 
+def onnx_seeds() -> Seeds:
+    names = ("channel_shuffle_by_shape", "flatten_relu_dense", "resize_by_shape", "nhwc_preprocessed", "half_data")
+    return [(GOLDEN / "onnx" / "ops" / f"{name}.onnx").read_bytes() for name in names]
+
+
 def card_seeds() -> Seeds:
     return [path.read_bytes() for path in sorted((HERE.parents[1] / "registry").glob("*/*.toml"))]
 
@@ -177,6 +182,12 @@ def read_caffemodel(path: Path) -> None:
         caffe.read(GOLDEN / "caffe" / name / "deploy.prototxt", path)
 
 
+def read_onnx(path: Path) -> None:
+    from zoo.formats import onnx
+
+    onnx.read(path).check()
+
+
 def read_any(path: Path) -> None:
     from zoo import formats
 
@@ -201,6 +212,7 @@ TARGETS: dict[str, Target] = {
     "hdf5": (hdf5_seeds, read_hdf5, ".h5"),
     "prototxt": (prototxt_seeds, read_prototxt, ".prototxt"),
     "caffemodel": (caffemodel_seeds, read_caffemodel, ".caffemodel"),
+    "onnx": (onnx_seeds, read_onnx, ".onnx"),
     "any": (lambda: [*pytorch_seeds(), *safetensors_seeds(), *hdf5_seeds(), *caffemodel_seeds()], read_any, ""),
     "cards": (card_seeds, read_card, ".toml"),
     "facts": (facts_seeds, read_facts, ".keras"),
