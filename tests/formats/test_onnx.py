@@ -432,6 +432,10 @@ def wrong_shape(*dims: int) -> Any:
         ([node("Gather", "x k", "y", axis=1)], {"k": np.array([3])}, "picks none of 3 entries, or one that is not"),
         ([node("Tile", "x r", "y")], {"r": np.array([1, 2**40, 2**40, 1])}, "impossible output"),
         ([node("Add", "x w", "y")], {"w": np.ones(4, "f4")}, "do not go together"),
+        ([node("Add", "x", "y")], {}, "has 1 inputs, expected 2"),
+        ([node("Where", "x x", "y")], {}, "has 2 inputs, expected 3"),
+        ([node("PRelu", "x", "y")], {}, "has no slope"),
+        ([node("Relu", "_", "y")], {}, "nothing that its output needs is an input"),
     ],
 )
 def test_a_file_that_contradicts_itself_is_told(tmp_path: Path, nodes: Any, arrays: Any, told: str) -> None:
@@ -471,6 +475,13 @@ def test_two_arrays_of_one_name_and_unprintable_names_are_refused(tmp_path: Path
         read(tmp_path, made)
     with pytest.raises(FormatError, match="is no name"):
         read(tmp_path, [node("Relu", "x", "y", name="a\nb")])
+
+
+def test_an_array_without_a_single_field_is_refused(tmp_path: Path) -> None:
+    made = message(CONV, {"w": WEIGHT})
+    made.graph.initializer.add()
+    with pytest.raises(FormatError, match="holds an array without a name"):
+        read(tmp_path, made)
 
 
 def test_the_reader_loads_no_keras() -> None:
