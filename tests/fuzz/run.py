@@ -123,6 +123,11 @@ def torch7_seeds() -> Seeds:
     ]
 
 
+def onnx_seeds() -> Seeds:
+    names = ("channel_shuffle_by_shape", "flatten_relu_dense", "resize_by_shape", "nhwc_preprocessed", "half_data")
+    return [(GOLDEN / "onnx" / "ops" / f"{name}.onnx").read_bytes() for name in names]
+
+
 def card_seeds() -> Seeds:
     return [path.read_bytes() for path in sorted((HERE.parents[1] / "registry").glob("*/*.toml"))]
 
@@ -198,6 +203,12 @@ def read_torch7(path: Path) -> None:
     _arrays(dict(torch7.read(path, options=Options(input_shape=(3, 8, 8))).params), path)
 
 
+def read_onnx(path: Path) -> None:
+    from zoo.formats import onnx
+
+    onnx.read(path).check()
+
+
 def read_any(path: Path) -> None:
     from zoo import formats
 
@@ -223,6 +234,7 @@ TARGETS: dict[str, Target] = {
     "prototxt": (prototxt_seeds, read_prototxt, ".prototxt"),
     "caffemodel": (caffemodel_seeds, read_caffemodel, ".caffemodel"),
     "torch7": (torch7_seeds, read_torch7, ".t7"),
+    "onnx": (onnx_seeds, read_onnx, ".onnx"),
     "any": (lambda: [*pytorch_seeds(), *safetensors_seeds(), *hdf5_seeds(), *caffemodel_seeds()], read_any, ""),
     "cards": (card_seeds, read_card, ".toml"),
     "facts": (facts_seeds, read_facts, ".keras"),

@@ -92,20 +92,27 @@ def constant(context: Context, node: Node, array: np.ndarray, like: Value, name:
     return stored(context, node, spread, like.tensor, name)
 
 
-def stored(context: Context, node: Node, array: np.ndarray, near: Any, name: str) -> Any:
+def stored(context: Context, node: Node, array: np.ndarray, near: Any, name: str, *, trainable: bool = True) -> Any:
     """Returns a tensor (1, ...) that a layer holds as its weights.
 
     Args:
         array: (1, ...) as Keras has its axes.
         near: any tensor that is computed before, because a functional model's values all come from its inputs.
         name: the array's name in the origin.
+        trainable: whether training may change it.
     """
     first = (slice(0, 1), *(0 for _ in near.shape[1:]))
     row = keras.ops.zeros_like(context.rename(near[first], f"{name}.first"), dtype="int32")
     context.rename(row, f"{name}.row")
     weights = {"embeddings": array.reshape(1, -1)}
     flat = context.layer(
-        keras.layers.Embedding, replace(node, name=name), row, weights, input_dim=1, output_dim=array.size
+        keras.layers.Embedding,
+        replace(node, name=name),
+        row,
+        weights,
+        input_dim=1,
+        output_dim=array.size,
+        trainable=trainable,
     )
     return keras.layers.Reshape(array.shape[1:], name=context.unique(f"{name}.array"))(flat)
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from zoo.build.arithmetic import bias_behind
 from zoo.build.context import Context, Op
-from zoo.build.windows import Pair, Transposed, Window, pad_or_crop
+from zoo.build.windows import Transposed, Window, pad_or_crop
 from zoo.graph import Node
+from zoo.windows import Pair
 
 
 def conv(context: Context, node: Node) -> Any:

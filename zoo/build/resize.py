@@ -1,16 +1,18 @@
 """Resize: the origin's rule for where an output position lies in the input, as weights or indices of our own.
 
-Keras resizes by one rule only (half-pixel centres). Any other is a matrix per axis: exact, and the same on every
+Keras resizes by one rule only (half-pixel centres). Any other is a stored matrix per axis: exact, and the same on every
 backend.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 
+from zoo.build.arithmetic import stored
 from zoo.build.context import Context, Op
 from zoo.build.layout import Value
 from zoo.graph import Node
@@ -52,22 +54,40 @@ def resize(context: Context, node: Node) -> Value:
             steps.append((axis, int(n or 0), np.round(places, 9)))
     if mode == "nearest":
         return Value(_taken(context, node, tensor, steps, _NEAREST[nearest]), (0, 2, 3, 1))
-    for count, (axis, n, places) in enumerate(steps):
-        cubic = float(attrs.get("cubic_coeff_a", -0.75))
-        matrix = _linear(places, n) if mode == "linear" else _cubic(places, n, cubic, attrs.get("exclude_outside", 0))
-        shape = list(tensor.shape[1:])
-        shape[axis] = len(places)
-        tensor = context.layer(
-            keras.layers.EinsumDense,
-            node,
-            tensor,
-            {"kernel": matrix.astype(np.float32)},
-            equation="abcd,be->aecd" if axis == 0 else "abcd,ce->abed",
-            output_shape=tuple(shape),
-            trainable=False,
-            suffix="" if count == len(steps) - 1 else "rows",
-        )
+    if mode == "linear" and rule in ("half_pixel", "pytorch_half_pixel") and _times(axes, sizes):
+        up = context.layer(keras.layers.UpSampling2D, node, tensor, size=_times(axes, sizes), interpolation="bilinear")
+        return Value(up, (0, 2, 3, 1))
+    for axis, n, places in steps:
+        last = axis == steps[-1][0]
+        if mode == "linear":
+            matrix = _linear(places, n)
+        else:
+            matrix = _cubic(places, n, float(attrs.get("cubic_coeff_a", -0.75)), attrs.get("exclude_outside", 0))
+        tensor = _multiplied(context, node, tensor, axis, matrix.T.astype(np.float32), node.name if last else "")
     return Value(tensor, (0, 2, 3, 1))
+
+
+def _times(axes: list[tuple[int, float]], sizes: list[int | None]) -> tuple[int, int] | None:
+    """By how much height and width grow, if by whole numbers."""
+    (rows, _), (columns, _) = axes
+    height, width = (int(n or 0) for n in sizes)
+    whole = rows == rows // height * height and columns == columns // width * width
+    exact = all(scale == m / n for (m, scale), n in zip(axes, (height, width), strict=True))
+    return (rows // height, columns // width) if whole and exact and rows >= height and columns >= width else None
+
+
+def _multiplied(context: Context, node: Node, tensor: Any, axis: int, matrix: np.ndarray, name: str) -> Any:
+    """Returns a map whose rows (axis 0) or columns (axis 1) are sums of its rows or columns, by a matrix (new, old)."""
+    height, width, channels = tensor.shape[1:]
+    part = f"{node.name}.{('rows', 'columns')[axis]}"
+    name = name or part
+    if axis == 1:
+        weights = stored(context, node, matrix[None, None], tensor, f"{part}.matrix", trainable=False)
+        return context.rename(keras.ops.matmul(weights, tensor), name)
+    weights = stored(context, node, matrix[None], tensor, f"{part}.matrix", trainable=False)
+    flat = keras.layers.Reshape((height, width * channels), name=context.unique(f"{part}.flat"))(tensor)
+    flat = context.rename(keras.ops.matmul(weights, flat), f"{part}.sums")
+    return keras.layers.Reshape((len(matrix), width, channels), name=context.unique(name))(flat)
 
 
 def _outputs(context: Context, node: Node, shape: tuple[int | None, ...]) -> list[tuple[int, float]]:

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import keras
 
+from zoo import windows
 from zoo.build.context import Context
 from zoo.graph import Node
+from zoo.windows import Pair
 
 # Lowest float32: what max pooling pads with. Not -inf, which strict JSON cannot hold; float16 turns it into -inf.
 LOWEST = -3.4028234663852886e38
-
-Pair = tuple[int, int]
 
 
 class Window(NamedTuple):
@@ -42,26 +42,20 @@ class Window(NamedTuple):
         """
         attrs = node.attrs
         strides, dilations = _pair(attrs, "strides", 1), _pair(attrs, "dilations", 1)
-        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
-        same = [_same(n, span, stride) for n, span, stride in zip(size, spans, strides, strict=True)]
-        auto = attrs.get("auto_pad", "NOTSET")
-        if auto == "SAME_UPPER":
-            pads = same
-        elif auto == "SAME_LOWER":
-            pads = [(after, before) for before, after in same]
-        elif auto == "VALID":
-            pads = [(0, 0), (0, 0)]
-        else:
-            top, left, bottom, right = attrs.get("pads", (0, 0, 0, 0))
-            pads = [(top, bottom), (left, right)]
+        spans = [windows.span(k, d) for k, d in zip(kernel, dilations, strict=True)]
+        same = [windows.same(n, span, stride) for n, span, stride in zip(size, spans, strides, strict=True)]
+        pads = windows.padding(attrs, size, spans, strides)
         ceil = bool(attrs.get("ceil_mode", 0))
-        extra = [_extra(n, span, s, p) if ceil else 0 for n, span, s, p in zip(size, spans, strides, pads, strict=True)]
+        extra = [
+            windows.extra(n, span, s, p) if ceil else 0
+            for n, span, s, p in zip(size, spans, strides, pads, strict=True)
+        ]
         whole = [(before, after + more) for (before, after), more in zip(pads, extra, strict=True)]
         return cls(
             (int(kernel[0]), int(kernel[1])),
             strides,
             dilations,
-            (pads[0], pads[1]),
+            pads,
             (extra[0], extra[1]),
             whole == same,
         )
@@ -107,7 +101,7 @@ class Transposed(NamedTuple):
         attrs = node.attrs
         strides, dilations = _pair(attrs, "strides", 1), _pair(attrs, "dilations", 1)
         more = _pair(attrs, "output_padding", 0)
-        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
+        spans = [windows.span(k, d) for k, d in zip(kernel, dilations, strict=True)]
         whole = [(n - 1) * s + span + m for n, s, span, m in zip(size, strides, spans, more, strict=True)]
         auto = attrs.get("auto_pad", "NOTSET")
         wanted = attrs.get("output_shape")
@@ -154,7 +148,7 @@ class Transposed(NamedTuple):
         """Padding (negative: cropping) of the input with zeros between its positions, for a valid convolution."""
         pads = []
         for i in (0, 1):
-            span = self.dilations[i] * (self.kernel[i] - 1) + 1
+            span = windows.span(self.kernel[i], self.dilations[i])
             before = span - 1 - self.begin[i]
             pads.append((before, self.output[i] - self.size[i] * self.strides[i] - before + span - 1))
         return pads[0], pads[1]
@@ -174,18 +168,3 @@ def pad_or_crop(context: Context, tensor: Any, pads: tuple[Pair, Pair], name: st
 def _pair(attrs: Mapping[str, Any], key: str, default: int) -> Pair:
     first, second = attrs.get(key) or (default, default)
     return int(first), int(second)
-
-
-def _same(size: int, span: int, stride: int) -> Pair:
-    """TensorFlow's SAME for one axis: the odd one at the end (tensorflow/core/framework/common_shape_fns.cc)."""
-    total = max((-(-size // stride) - 1) * stride + span - size, 0)
-    return total // 2, total - total // 2
-
-
-def _extra(size: int, span: int, stride: int, pads: Pair) -> int:
-    """Rows that ceil mode's last window reaches beyond the padded input; may be negative: none are cut then."""
-    before, after = pads
-    outputs = -(-(size + before + after - span) // stride) + 1
-    if (outputs - 1) * stride >= size + before:  # the last window would start in the end padding: it is dropped
-        outputs -= 1
-    return max((outputs - 1) * stride + span - (size + before + after), 0)
