@@ -119,6 +119,25 @@ def caffemodel_seeds() -> Seeds:
     return [*seeds, stream.getvalue()]
 
 
+def torch7_seeds() -> Seeds:
+    sys.path.insert(0, str(GOLDEN / "torch7"))
+    import modules
+    from t7 import dumps
+
+    small = modules.seq(modules.conv(3, 4, 3, 1, 1), modules.bn(4), modules.relu(), modules.view(-1, 256))
+    layouts: tuple[dict[str, Any], ...] = ({}, {"long": 4}, {"order": ">"}, {"ascii": True}, {"versions": False})
+    names = ("net_nngraph_old", "data_parallel", "depth_concat", "padding_between", "parallel", "select_table")
+    return [
+        *((GOLDEN / "torch7" / f"{name}.t7").read_bytes() for name in names),
+        *(dumps(small, **layout) for layout in layouts),
+    ]
+
+
+def onnx_seeds() -> Seeds:
+    names = ("channel_shuffle_by_shape", "flatten_relu_dense", "resize_by_shape", "nhwc_preprocessed", "half_data")
+    return [(GOLDEN / "onnx" / "ops" / f"{name}.onnx").read_bytes() for name in names]
+
+
 def card_seeds() -> Seeds:
     return [path.read_bytes() for path in sorted((HERE.parents[1] / "registry").glob("*/*.toml"))]
 
@@ -199,6 +218,19 @@ def read_caffemodel(path: Path) -> None:
         caffe.read(GOLDEN / "caffe" / name / "deploy.prototxt", path)
 
 
+def read_torch7(path: Path) -> None:
+    from zoo.formats import torch7
+    from zoo.formats.options import Options
+
+    _arrays(dict(torch7.read(path, options=Options(input_shape=(3, 8, 8))).params), path)
+
+
+def read_onnx(path: Path) -> None:
+    from zoo.formats import onnx
+
+    onnx.read(path).check()
+
+
 def read_any(path: Path) -> None:
     from zoo import formats
 
@@ -223,6 +255,8 @@ TARGETS: dict[str, Target] = {
     "hdf5": (hdf5_seeds, read_hdf5, ".h5"),
     "prototxt": (prototxt_seeds, read_prototxt, ".prototxt"),
     "caffemodel": (caffemodel_seeds, read_caffemodel, ".caffemodel"),
+    "torch7": (torch7_seeds, read_torch7, ".t7"),
+    "onnx": (onnx_seeds, read_onnx, ".onnx"),
     "any": (lambda: [*pytorch_seeds(), *safetensors_seeds(), *hdf5_seeds(), *caffemodel_seeds()], read_any, ""),
     "cards": (card_seeds, read_card, ".toml"),
     "facts": (facts_seeds, read_facts, ".keras"),

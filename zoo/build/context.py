@@ -47,7 +47,7 @@ class Context:
         self.absorbed: set[str] = set()
         self.reversed_inputs: set[str] = set()
         self._names: set[str] = set()
-        self._arranged: dict[tuple[int, Order], tuple[Any, Any]] = {}
+        self._arranged: dict[tuple[int, Order, Order], tuple[Any, Any]] = {}
         for node in graph.nodes:
             for key in node.inputs:
                 self.consumers[key].append(node)
@@ -102,7 +102,8 @@ class Context:
         """Returns a value's tensor with its axes in an order; moved once, however many read it."""
         if value.order == order:
             return value.tensor
-        known = self._arranged.get((id(value.tensor), order))
+        place = id(value.tensor), value.order, order
+        known = self._arranged.get(place)
         if known is not None:
             return known[1]
         suffix = "nhwc" if order == (0, 2, 3, 1) else "nchw" if order == (0, 1, 2, 3) else "permuted"
@@ -112,7 +113,7 @@ class Context:
             moved = keras.layers.Reshape([shape[axis] for axis in order[1:]], name=name)(value.tensor)
         else:
             moved = keras.layers.Permute([value.order.index(axis) for axis in order[1:]], name=name)(value.tensor)
-        self._arranged[id(value.tensor), order] = value.tensor, moved  # the first one so that its id stays its own
+        self._arranged[place] = value.tensor, moved  # the first one so that its id stays its own
         return moved
 
     def only_reader(self, node: Node) -> Node | None:

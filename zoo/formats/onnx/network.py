@@ -150,7 +150,9 @@ def _parse(path: Path) -> tuple[Any, dict[str, Stored]]:
         raise FormatError(f"{path.name}: is no ONNX network, or is damaged; fetch it again") from None
     stored: dict[str, Stored] = {}
     for name, tensor in tensors:
-        if not name or name in stored:
+        if not name:
+            raise FormatError(f"{path.name}: holds an array without a name; the file is damaged")
+        if name in stored:
             raise FormatError(f"{path.name}: holds two arrays named {name!r}; names have to be unique")
         stored[name] = tensor
     return model, stored
@@ -191,10 +193,12 @@ def _tensor(tensor: memoryview, file: str) -> tuple[str, Stored]:
     # More fields are numbers one by one: protobuf reads it all.
     parts = list(itertools.islice(wire.fields(tensor), 64))
     big = [(number, value) for number, kind, value in parts if number in whole and kind == wire.BYTES]
-    raw, kept = None, bytes(tensor) if len(big) != 1 or len(parts) == 64 else b""
-    if not kept:
+    raw, number, kept = None, 0, b""
+    if len(big) == 1 and len(parts) < 64:
         number, raw = big[0][0], memoryview(big[0][1])  # type: ignore[arg-type]
         kept = b"".join(_field(key, kind, value) for key, kind, value in parts if key != number)
+    else:
+        kept = bytes(tensor)
     message: Any = schema.CLASSES["Tensor"].FromString(kept)
     if raw is not None and whole[number] not in (0, message.data_type):
         raise ValueError(f"an array of data type {message.data_type} holds its numbers as another")

@@ -284,10 +284,12 @@ def prelu(step: Step) -> Value:
         spread = (1,) * (rank - array.ndim) + array.shape
         if array.ndim <= rank and all(n == 1 for i, n in enumerate(spread) if i != 1):
             return step.node("PRelu", [value.name, step.name(1)])
+    if slope is None:
+        raise step.damaged("has no slope")
     zero = step.constant("zero", 0.0)
     low = step.node("Min", [value.name, zero], suffix="negative")
     high = step.node("Max", [value.name, zero], suffix="positive")
-    sloped = step.node("Mul", _aligned(step, [low, step.inputs[1]], [low.name, step.name(1)]), suffix="sloped")
+    sloped = step.node("Mul", _aligned(step, [low, slope], [low.name, step.name(1)]), suffix="sloped")
     return step.node("Add", [high.name, sloped.name])
 
 
@@ -309,11 +311,17 @@ def elementwise(op: str, *, whole: bool = False) -> Op:
 
     def translate(step: Step) -> Value:
         operands = [item for item in step.inputs if item is not None]
+        count = {"Where": 3}.get(op, len(operands) if op in _MANY else 2)
+        if not operands or len(operands) != count or len(operands) != len(step.inputs):
+            raise step.damaged(f"has {len(operands)} inputs, expected {count or 'some'}")
         if op in ("Add", "Sub") and (fused := _bias(step, op)) is not None:
             return fused
-        if len(operands) == 1 and op in ("Sum", "Mean", "Max", "Min"):
+        if len(operands) == 1:
             return step.node("Identity", [step.value().name])
         names = _aligned(step, operands, [step.name(i) for i in range(len(step.inputs))])
+        if op == "Mean" and any(isinstance(item, Known) for item in operands):
+            total = step.node("Sum", names, suffix="sum")
+            return step.node("Mul", [total.name, step.constant("share", 1 / len(names))])
         return replace(step.node(op, names), whole=whole or _all_whole(operands))
 
     return translate
@@ -420,6 +428,7 @@ _PLAIN = [
     *("Relu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Abs", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Floor"),
     *("Ceil", "Round", "Sign", "Erf", "HardSwish", "Mish"),
 ]
+_MANY = frozenset({"Sum", "Mean", "Max", "Min"})
 _ELEMENTWISE = ["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "Where"]
 _COMPARING = ["Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal"]
 OPS: Mapping[str, Op] = {

@@ -96,7 +96,10 @@ def _translate_layer(layer: Layer, state: State) -> None:
     elif layer.op not in OPS:
         raise Unsupported("is only supported on stored arrays")
     else:
-        translated = OPS[layer.op](step)
+        try:
+            translated = OPS[layer.op](step)
+        except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise step.damaged(f"has inputs or attributes that do not fit it ({type(error).__name__})") from None
         results = translated if isinstance(translated, list) else [translated]
     for name, result in zip(layer.outputs, results, strict=False):
         if name:
