@@ -114,12 +114,7 @@ def _by_kernel(step: Step, scale: int) -> Value:
         raise step.damaged(f"has {channels} channels")
     size, pad = 2 * scale - scale % 2, math.ceil((scale - 1) / 2)
     weight = step.param(1, (channels, 1, size, size))
-    attrs: dict[str, Any] = {
-        "kernel_shape": (size, size),
-        "strides": (scale, scale),
-        "pads": (pad,) * 4,
-        "group": channels,
-    }
+    window: dict[str, Any] = {"kernel_shape": (size, size), "strides": (scale, scale), "pads": (pad,) * 4}
     return step.add("ConvTranspose", [step.input(), weight], **window, group=channels)
 
 
