@@ -109,6 +109,19 @@ def caffemodel_seeds() -> Seeds:
     ]
 
 
+def _mxnet_members(member: str, names: str) -> Seeds:
+    return [zipfile.ZipFile(GOLDEN / "mxnet" / f"{name}.zip").read(member) for name in names.split()]
+
+
+def mxnet_symbol_seeds() -> Seeds:
+    names = "net_shufflenet-v2 net_mlp-bn-v0.8 net_mtcnn-det1 net_fcn two_heads slice_step reshape_minus4 resize_odd"
+    return _mxnet_members("symbol.json", names + " up_concat split_v2 deconv_target l2_instance shape_stated")
+
+
+def mxnet_params_seeds() -> Seeds:
+    return _mxnet_members("net.params", "net_shufflenet-v2 conv_pad_stride bn")
+
+
 def card_seeds() -> Seeds:
     return [path.read_bytes() for path in sorted((HERE.parents[1] / "registry").glob("*/*.toml"))]
 
@@ -177,6 +190,27 @@ def read_caffemodel(path: Path) -> None:
         caffe.read(GOLDEN / "caffe" / name / "deploy.prototxt", path)
 
 
+def read_mxnet_symbol(path: Path) -> None:
+    from zoo.formats import mxnet
+    from zoo.formats.options import Options
+
+    for until in (None, "softmax", "x"):
+        mxnet.read(path, options=Options(input_shape=(3, 24, 24), until=until)).check()
+
+
+def read_mxnet_params(path: Path) -> None:
+    from zoo.formats import mxnet
+    from zoo.formats.mxnet import params
+    from zoo.formats.options import Options
+
+    text = zipfile.ZipFile(GOLDEN / "mxnet" / "conv_pad_stride.zip").read("symbol.json")
+    with tempfile.NamedTemporaryFile(suffix="-symbol.json") as file:
+        file.write(text)
+        file.flush()
+        _arrays(params.read(path), path)
+        mxnet.read(file.name, path, options=Options(input_shape=(3, 13, 11)))
+
+
 def read_any(path: Path) -> None:
     from zoo import formats
 
@@ -201,6 +235,8 @@ TARGETS: dict[str, Target] = {
     "hdf5": (hdf5_seeds, read_hdf5, ".h5"),
     "prototxt": (prototxt_seeds, read_prototxt, ".prototxt"),
     "caffemodel": (caffemodel_seeds, read_caffemodel, ".caffemodel"),
+    "mxnet_symbol": (mxnet_symbol_seeds, read_mxnet_symbol, ".json"),
+    "mxnet_params": (mxnet_params_seeds, read_mxnet_params, ".params"),
     "any": (lambda: [*pytorch_seeds(), *safetensors_seeds(), *hdf5_seeds(), *caffemodel_seeds()], read_any, ""),
     "cards": (card_seeds, read_card, ".toml"),
     "facts": (facts_seeds, read_facts, ".keras"),

@@ -195,10 +195,9 @@ def _softmax_of_all(step: Step) -> Value:
 
 
 def softmax_activation(step: Step) -> Value:
-    """SoftmaxActivation over the channels, or over all numbers of an image."""
-    if step.attributes.choice("mode", ("instance", "channel"), "instance") == "channel":
-        return step.add("Softmax", [step.input()], axis=1)
-    return _softmax_of_all(step)
+    """SoftmaxActivation over the channels, or over the last axis (softmax_activation-inl.h flattens the others)."""
+    channel = step.attributes.choice("mode", ("instance", "channel"), "instance") == "channel"
+    return step.add("Softmax", [step.input()], axis=1 if channel else len(step.shape) - 1)
 
 
 def softmax_output(step: Step) -> Value:

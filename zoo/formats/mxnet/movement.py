@@ -35,9 +35,15 @@ def reshape(step: Step) -> Value:
     if reverse and -4 in codes:
         raise step.unsupported("splits an axis (-4) from the right (reverse)")
     shape = step.shape
-    if codes[0] > 0 and (codes[0] == 1 or math.prod(codes[1:]) == math.prod(shape[1:])) and not reverse:
-        codes = (0, *codes[1:])  # the batch that the network was once run with
+    if not reverse and _is_batch(codes, shape):
+        codes = (0, *codes[1:])
     return _reshaped(step, _without_batch(step, codes, reverse))
+
+
+def _is_batch(codes: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether the first size is the batch that the network was once run with, rather than the channels."""
+    whole = math.prod(codes[1:]) == math.prod(shape[1:])
+    return codes[0] > 0 and (whole or codes[0] == 1 or (-1 in codes[1:] and codes[0] != shape[1]))
 
 
 def _without_batch(step: Step, codes: Sequence[int], reverse: bool) -> tuple[int, ...]:
