@@ -62,8 +62,7 @@ def test_a_damaged_artifact_is_refused_in_one_line(model: keras.Model, tmp_path:
 
 
 def test_a_change_after_sealing_is_noticed(model: keras.Model, tmp_path: Path) -> None:
-    artifact.save(model, tmp_path)
-    artifact.seal(tmp_path, {"model": "sample"})
+    artifact.seal(tmp_path, {"model": "sample"}, artifact.save(model, tmp_path))
     assert artifact.read_receipt(tmp_path)["model"] == "sample"
     description = json.loads((tmp_path / artifact.CONFIG).read_text())
     description["config"]["name"] = "other"

@@ -52,6 +52,17 @@ def test_a_damaged_file_is_named_as_the_card_names_it(nsfw_files, tmp_path: Path
 
 
 @pytest.mark.weights
+def test_a_file_that_was_changed_after_it_was_verified_is_refused(nsfw_files, tmp_path: Path) -> None:
+    files = nsfw_files()
+    raw = bytearray(files["weights"].read_bytes())
+    raw[len(raw) // 2] ^= 1  # a weight, a little other
+    edited = tmp_path / "edited"
+    edited.write_bytes(raw)
+    with pytest.raises(FormatError, match=r"resnet_50_1by2_nsfw\.caffemodel was changed after it was verified; delete"):
+        convert_card(zoo.info("open-nsfw"), {**files, "weights": edited})
+
+
+@pytest.mark.weights
 def test_a_file_of_another_variant_is_refused_with_the_tensors_that_differ(lite0_files, tmp_path: Path) -> None:
     with pytest.raises(
         FormatError, match=r"efficientnet-lite0-.*does not hold the weights of efficientnet-lite2: missing"

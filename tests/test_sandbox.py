@@ -141,19 +141,19 @@ def test_reader_s_own_error_arrives_as_it_was(tmp_path: Path, home: Path) -> Non
 
 
 READERS = {
-    "memory": "import numpy\ndef read(path):\n    return {'a': numpy.ones(1 << 30)}",
-    "slow": "import time\ndef read(path):\n    time.sleep(60)",
-    "busy": "def read(path):\n    while True: pass",
-    "crash": "import os, signal\ndef read(path):\n    os.kill(os.getpid(), signal.SIGSEGV)",
-    "exit": "import os\ndef read(path):\n    os._exit(7)",
-    "bug": "def read(path):\n    return {}['no\\nkey']",
-    "network": "import socket\ndef read(path):\n    socket.create_connection(('127.0.0.1', 9))",
-    "program": "import subprocess\ndef read(path):\n    subprocess.run(['true'])",
-    "shell": "import os\ndef read(path):\n    os.system('true')",
-    "disk": "import numpy\ndef read(path):\n    return {'a': numpy.zeros(3 << 20, 'u1')}",
-    "object": "import numpy\ndef read(path):\n    return {'a': numpy.array([print], object)}",
-    "nothing": "def read(path):\n    return None",
-    "chatter": "import numpy\ndef read(path):\n    print('x' * 9_000_000)\n    return {'a': numpy.ones(1)}",
+    "memory": "import numpy\ndef read(path, options):\n    return {'a': numpy.ones(1 << 30)}",
+    "slow": "import time\ndef read(path, options):\n    time.sleep(60)",
+    "busy": "def read(path, options):\n    while True: pass",
+    "crash": "import os, signal\ndef read(path, options):\n    os.kill(os.getpid(), signal.SIGSEGV)",
+    "exit": "import os\ndef read(path, options):\n    os._exit(7)",
+    "bug": "def read(path, options):\n    return {}['no\\nkey']",
+    "network": "import socket\ndef read(path, options):\n    socket.create_connection(('127.0.0.1', 9))",
+    "program": "import subprocess\ndef read(path, options):\n    subprocess.run(['true'])",
+    "shell": "import os\ndef read(path, options):\n    os.system('true')",
+    "disk": "import numpy\ndef read(path, options):\n    return {'a': numpy.zeros(3 << 20, 'u1')}",
+    "object": "import numpy\ndef read(path, options):\n    return {'a': numpy.array([print], object)}",
+    "nothing": "def read(path, options):\n    return None",
+    "chatter": "import numpy\ndef read(path, options):\n    print('x' * 9_000_000)\n    return {'a': numpy.ones(1)}",
 }
 
 

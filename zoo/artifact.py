@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from zoo.schema import ModelCard
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 CONVERTER = 2
 """Number of the conversion rules; raised when a change makes another artifact of the same files."""
@@ -42,10 +44,9 @@ def key(card: ModelCard) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def seal(folder: Path, receipt: dict[str, Any]) -> None:
-    """Writes the receipt beside the model, with the hashes of the model's files added."""
-    hashes = {name: _sha256(folder / name) for name in (CONFIG, WEIGHTS)}
-    (folder / RECEIPT).write_text(json.dumps({**receipt, "artifact": hashes}, indent=1))
+def seal(folder: Path, receipt: dict[str, Any], hashes: Mapping[str, str]) -> None:
+    """Writes the receipt beside the model, with the hashes of the model's files that `save` returned."""
+    (folder / RECEIPT).write_text(json.dumps({**receipt, "artifact": dict(hashes)}, indent=1))
 
 
 def read_receipt(folder: Path) -> dict[str, Any]:
@@ -68,18 +69,29 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def save(model: keras.Model, folder: Path) -> None:
-    """Writes a model's config and weights into an existing folder."""
-    import keras
-    import numpy as np
-    from safetensors.numpy import save_file
+def save(model: keras.Model, folder: Path, arrays: Mapping[str, np.ndarray] | None = None) -> dict[str, str]:
+    """Writes a model's config and weights into an existing folder.
 
-    arrays = {}
-    for layer in model.layers:
-        for key, variable in _variables(layer).items():
-            arrays[f"{layer.name}/{key}"] = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
-    save_file(arrays, folder / WEIGHTS, metadata={"format": "convnet-zoo"})
-    (folder / CONFIG).write_text(model.to_json())
+    Args:
+        model: the model.
+        folder: an existing folder.
+        arrays: `<layer>/<variable>` -> its values, for a model whose variables have none (`zoo.build.describe`).
+
+    Returns:
+        File name -> sha256.
+    """
+    import keras
+
+    from zoo.formats import safetensors
+
+    variables = {f"{layer.name}/{key}": found for layer in model.layers for key, found in _variables(layer).items()}
+    if arrays is None:
+        arrays = {key: keras.ops.convert_to_numpy(variable) for key, variable in variables.items()}
+    shapes = {key: tuple(variable.shape) for key, variable in variables.items()}
+    digest = safetensors.write(folder / WEIGHTS, arrays, shapes)
+    config = model.to_json().encode()
+    (folder / CONFIG).write_bytes(config)
+    return {CONFIG: hashlib.sha256(config).hexdigest(), WEIGHTS: digest}
 
 
 def load(folder: Path) -> keras.Model:
@@ -88,17 +100,16 @@ def load(folder: Path) -> keras.Model:
     Raises:
         FormatError: the folder's files are damaged or do not belong together.
     """
-    from safetensors import SafetensorError, safe_open
+    from zoo.formats import safetensors
 
     try:
         description = json.loads((folder / CONFIG).read_text())
-        with safe_open(folder / WEIGHTS, framework="numpy") as arrays:
-            return _rebuild(description, arrays)
-    except (OSError, ValueError, SafetensorError) as error:
+        return _rebuild(description, safetensors.read(folder / WEIGHTS))
+    except (OSError, ValueError, FormatError) as error:
         raise FormatError(f"{folder}: damaged model ({error}); delete the folder and get the model again") from error
 
 
-def _rebuild(description: dict[str, Any], arrays: Any) -> keras.Model:
+def _rebuild(description: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> keras.Model:
     import keras
 
     class Stored(keras.initializers.Initializer):  # type: ignore[misc]  # keras is untyped
@@ -108,7 +119,7 @@ def _rebuild(description: dict[str, Any], arrays: Any) -> keras.Model:
             self.key = key
 
         def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-            array = arrays.get_tensor(self.key)
+            array = arrays[self.key]
             if array.shape != tuple(shape):
                 raise ValueError(f"{self.key} has shape {array.shape}, the layer needs {tuple(shape)}")
             left.discard(self.key)
@@ -117,7 +128,7 @@ def _rebuild(description: dict[str, Any], arrays: Any) -> keras.Model:
         def get_config(self) -> dict[str, Any]:
             return {"key": self.key}
 
-    left = set(arrays.keys())
+    left = set(arrays)
     originals = {}
     for layer in description["config"]["layers"]:
         config = layer["config"]
@@ -132,7 +143,7 @@ def _rebuild(description: dict[str, Any], arrays: Any) -> keras.Model:
         setattr(layers[layer_name], name, keras.initializers.get(config))
     for key in sorted(left):
         layer_name, variable = key.rsplit("/", 1)
-        _variables(layers[layer_name])[variable].assign(arrays.get_tensor(key))
+        _variables(layers[layer_name])[variable].assign(arrays[key])
     return model
 
 

@@ -33,6 +33,15 @@ source_option = click.option(
 )
 
 
+def _shape(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    numbers = value.replace("x", ",").split(",")
+    if len(numbers) != 3 or not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
+        raise click.BadParameter(f"{value!r}: expected channels, height and width, such as 3,224,224")
+    return tuple(int(number) for number in numbers)
+
+
 class _Grouped(click.Group):
     """Lists the commands under headings, in the order in which they are needed."""
 
@@ -172,17 +181,25 @@ def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @click.option("-o", "--output", required=True, metavar="OUT.keras", help="File to write.")
-@click.option("--format", "format_", help="caffe or pytorch; told from the files if left out.")
+@click.option("--format", help="caffe, mxnet, onnx, pytorch, tensorflow or torch7; told from the files if left out.")
 @click.option("--architecture", help="For weights that carry no graph, such as efficientnet-lite0.")
+@click.option("--until", metavar="LAYER", help="Convert only up to this layer, by its name in the origin.")
+@click.option("--input-shape", metavar="C,H,W", callback=_shape, help="Size of the input, if the files do not say it.")
 @click.option(
     "--sandbox/--no-sandbox", default=True, show_default=True, help="Read the files in a child process with limits."
 )
-def convert(files: tuple[str, ...], output: str, format_: str | None, architecture: str | None, sandbox: bool) -> None:
+@as_json_option
+def convert(files: tuple[str, ...], output: str, as_json: bool, **how: Any) -> None:
     """Convert model files of your own to a .keras file."""
-    from zoo import library
+    from zoo import library, show
 
-    model = library.convert(list(files), format=format_, architecture=architecture, sandbox=sandbox)
-    click.echo(str(library.export(model, Path(output), {"files": [Path(file).name for file in files]})))
+    receipt = library.convert_to(output, files, **how)
+    if as_json:
+        click.echo(show.as_json(receipt))
+        return
+    for name, reason in receipt["unused"].items():
+        click.echo(f"not used: {name}: {reason}", err=True)
+    click.echo(output)
 
 
 @cli.command()

@@ -81,8 +81,8 @@ def verify(ctx: click.Context, name: str | None, as_json: bool) -> None:
 def prune(originals: bool, older_than: float, dry_run: bool, as_json: bool) -> None:
     """Remove what nobody needs.
 
-    Unfinished downloads, leftovers of killed processes, and converted models that no current card gives. Nothing that a
-    running process works on, and nothing that zoo did not make.
+    Unfinished downloads, leftovers of killed processes, and models converted from an earlier state of their card.
+    Nothing that a running process works on, nothing that zoo did not make, and no model whose card is not there today.
     """
     from zoo import storage
 

@@ -7,9 +7,8 @@ far the result is from the origin's own output. It is kept beside the artifact a
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,15 @@ import keras
 import numpy as np
 
 import zoo
-from zoo import architectures
+from zoo import architectures, formats
 from zoo.artifact import CONVERTER
 from zoo.build import Affine, build
 from zoo.errors import FormatError, ParityError, UnsupportedError, UsageError
+from zoo.formats.options import Options
 from zoo.graph import Graph
 from zoo.preprocessing import affine
 from zoo.registry import check_file
-from zoo.schema import CaffeSource, ModelCard, Preprocessing, PyTorchSource
+from zoo.schema import ModelCard, Preprocessing, PyTorchSource
 
 # Arrays of a file that inference never uses, by the end of their name.
 _IGNORED = {"num_batches_tracked": "counts training steps; inference does not use it"}
@@ -48,21 +48,25 @@ def convert_card(
         ParityError: the model's numbers are not the origin's.
     """
     try:
-        graph = _with_sane_numbers(_READERS[card.source.format](card.source, files, _reader(sandbox)))
+        graph = _with_sane_numbers(_graph_of(card, files, _reader(sandbox)))
     except FormatError as error:
         # The cache names files by their hash, which tells a user nothing.
         message = str(error)
         for role, path in files.items():
             message = message.replace(path.name, card.files[role].name)
         raise type(error)(f"{card.name}: {message}") from error
+    fingerprints = {role: _fingerprint(path) for role, path in files.items()}
+    for role, found in fingerprints.items():
+        if card.files[role].sha256 not in ("unknown", found["sha256"]):
+            raise FormatError(
+                f"{card.name}: {card.files[role].name} was changed after it was verified; "
+                f"delete {files[role]} and get the model again"
+            )
     model = with_probabilities(build(graph, affine=_affine(card.preprocessing), name=card.name))
     receipt = {
         "model": card.name,
-        "zoo": zoo.__version__,
-        "converter": CONVERTER,
-        "files": {role: {"name": card.files[role].name, **_fingerprint(path)} for role, path in files.items()},
-        "tensors": {name: list(array.shape) for name, array in graph.params.items()},
-        "unused": dict(graph.unused),
+        **_made_of(graph),
+        "files": {role: {"name": card.files[role].name, **found} for role, found in fingerprints.items()},
         "parity": parity(card, model),
     }
     return model, receipt
@@ -74,17 +78,16 @@ def convert_files(
     format: str | None,
     architecture: str | None,
     preprocessing: Preprocessing | None,
-    sandbox: bool = True,
-) -> keras.Model:
-    """Converts files that have no card; see `zoo.convert`."""
+    options: Options,
+    sandbox: bool,
+) -> tuple[keras.Model, Graph]:
+    """Converts files that have no card; see `zoo.convert`. Returns the model and the Graph it was built from."""
     if sandbox:
         from zoo.sandbox import read
 
-        found = read(format, paths, told=True)
+        found = read(format, paths, options=options, told=True)
     else:
-        from zoo import formats
-
-        found = formats.read(paths, format=format)
+        found = formats.read(paths, format, options)
     if isinstance(found, Graph):
         if architecture is not None:
             raise UsageError(f"{paths[0].name}: holds its own graph; leave architecture out")
@@ -95,7 +98,27 @@ def convert_files(
             raise UsageError(f"{paths[0].name}: holds weights without a graph; give architecture=, one of: {known}")
         graph = architectures.fit(architecture, found, where=paths[0].name, ignore=_IGNORED)
     graph = _with_sane_numbers(graph)
-    return build(graph, affine=None if preprocessing is None else _affine(preprocessing))
+    return build(graph, affine=None if preprocessing is None else _affine(preprocessing)), graph
+
+
+def receipt_of(graph: Graph, files: Mapping[str, Path]) -> dict[str, Any]:
+    """Returns what is told of a conversion without a card: see the top of this module."""
+    members = {
+        f"{name}/{path.relative_to(root).as_posix()}" if path != root else name: path
+        for name, root in files.items()
+        for path in (sorted(root.rglob("*")) if root.is_dir() else [root])
+        if path.is_file()
+    }
+    return {**_made_of(graph), "files": {name: _fingerprint(path) for name, path in members.items()}}
+
+
+def _made_of(graph: Graph) -> dict[str, Any]:
+    return {
+        "zoo": zoo.__version__,
+        "converter": CONVERTER,
+        "tensors": {name: list(array.shape) for name, array in graph.params.items()},
+        "unused": dict(graph.unused),
+    }
 
 
 def with_probabilities(model: keras.Model) -> keras.Model:
@@ -189,31 +212,27 @@ def _affine(preprocessing: Preprocessing) -> Affine:
     return Affine(tuple(scale), tuple(offset), preprocessing.channel_order == "BGR")
 
 
+def _graph_of(card: ModelCard, files: Mapping[str, Path], read: _Read) -> Graph:
+    source, inputs = card.source, card.preprocessing
+    paths = [files[role] for role in source.roles]
+    if isinstance(source, PyTorchSource):
+        graph = architectures.build(source.architecture, source.dialect)
+        return graph.bind(read(source.format, paths), where=paths[0].name, ignore=_IGNORED)
+    options = Options(input_shape=(3, inputs.height, inputs.width), until=source.until)
+    found: Graph = read(source.format, paths, options=options)
+    return found
+
+
 def _reader(sandbox: bool) -> _Read:
-    """Returns what calls `zoo.formats.<format>.read` with files: here, or in a child process."""
+    """Returns what reads files of a known format: here, or in a child process."""
     if sandbox:
         from zoo.sandbox import read
 
         return read
-    return lambda format, paths: importlib.import_module(f"zoo.formats.{format}").read(*paths)
+    return formats.read_parts
 
 
-def _read_caffe(source: CaffeSource, files: Mapping[str, Path], read: _Read) -> Graph:
-    graph: Graph = read("caffe", [files[source.graph], files[source.weights]])
-    return graph
-
-
-def _read_pytorch(source: PyTorchSource, files: Mapping[str, Path], read: _Read) -> Graph:
-    path = files[source.weights]
-    graph = architectures.build(source.architecture, source.dialect)
-    return graph.bind(read("pytorch", [path]), where=path.name, ignore=_IGNORED)
-
-
-_Read = Callable[[str, Sequence[Path]], Any]
-_READERS: dict[str, Callable[[Any, Mapping[str, Path], _Read], Graph]] = {
-    "caffe": _read_caffe,
-    "pytorch": _read_pytorch,
-}
+_Read = Callable[..., Any]
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

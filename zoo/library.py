@@ -150,35 +150,79 @@ def convert(
     format: str | None = None,
     architecture: str | None = None,
     preprocessing: Preprocessing | None = None,
+    until: str | None = None,
+    input_shape: tuple[int, int, int] | None = None,
     sandbox: bool = True,
 ) -> keras.Model:
     """Converts files of any supported format.
 
     Args:
-        paths: one file, or those that make up the model (`deploy.prototxt`, `x.caffemodel`), in any order.
-        format: `caffe` or `pytorch`; default: told from the files.
+        paths: one file, or those that make up the model (`deploy.prototxt`, `x.caffemodel`), in any order; a SavedModel
+            is a folder.
+        format: `caffe`, `mxnet`, `onnx`, `pytorch`, `tensorflow` or `torch7`; default: told from the files.
         architecture: for weights that carry no graph: one of `zoo.architectures.variants()`.
         preprocessing: put inside the model, which then takes RGB 0..255. Without it the model takes what the origin
             took, as NHWC in the origin's channel order.
+        until: the layer, by its name in the origin, whose output becomes the model's; what only stands behind it is
+            left out, and may be of kinds that zoo cannot express.
+        input_shape: (channels, height, width) of the input, for files that do not state it.
         sandbox: read the files in a child process with limits on memory and time.
 
     Returns:
         A Keras model that ends as the origin ended.
 
     Raises:
-        FormatError: the files are damaged, or use what zoo cannot express.
+        FormatError: the files are damaged.
+        UnsupportedError: the network has operations that zoo cannot express; all are named.
         UsageError: the arguments do not fit the files.
     """
     from zoo.convert import convert_files
+    from zoo.formats.options import Options
 
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    return convert_files(
-        [Path(p) for p in given],
+    model, _ = convert_files(
+        [Path(path) for path in given],
         format=format,
         architecture=architecture,
         preprocessing=preprocessing,
+        options=Options(input_shape=input_shape, until=until),
         sandbox=sandbox,
     )
+    return model
+
+
+def convert_to(
+    output: str | os.PathLike[str],
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    format: str | None = None,
+    architecture: str | None = None,
+    until: str | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    sandbox: bool = True,
+) -> dict[str, Any]:
+    """Converts files, as `convert` does, to one .keras file.
+
+    Returns:
+        The receipt, which is also in the file (member zoo.json): the files' hashes, which version converted, and what
+        became of each tensor.
+
+    Raises:
+        ZooError: as `convert`; nothing is written then.
+    """
+    if Path(output).suffix != ".keras":
+        raise UsageError(f"{output}: the file's name has to end in .keras")
+    from zoo.convert import convert_files, receipt_of
+    from zoo.formats.options import Options
+
+    files = [Path(path) for path in paths]
+    options = Options(input_shape=input_shape, until=until)
+    model, graph = convert_files(
+        files, format=format, architecture=architecture, preprocessing=None, options=options, sandbox=sandbox
+    )
+    receipt = receipt_of(graph, {path.name: path for path in files})
+    export(model, Path(output), receipt)
+    return receipt
 
 
 def verify(name: str, *, offline: bool | None = None) -> dict[str, Any]:
@@ -244,9 +288,9 @@ def _artifact(
 
             model, receipt = convert_card(card, files, sandbox=not is_builtin(card) if sandbox is None else sandbox)
             with cache.atomic_folder(folder) as temporary:
-                artifact.save(model, temporary)
+                hashes = artifact.save(model, temporary)
                 (temporary / "card.json").write_text(card.model_dump_json(indent=1))
-                artifact.seal(temporary, receipt)
+                artifact.seal(temporary, receipt, hashes)
             if os.environ.get("ZOO_KEEP_ORIGINALS", "").lower() in ("0", "false", "no", "off"):
                 from zoo import storage
 

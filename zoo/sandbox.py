@@ -8,7 +8,6 @@ and ends when its parent does. Memory is limited where the system can (POSIX); t
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import signal
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from zoo import cache, errors
 from zoo.errors import FormatError, ZooError
+from zoo.formats.options import Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,13 +67,19 @@ class Limits:
 
 
 def read(
-    format: str | None, paths: Sequence[Path], *, limits: Limits | None = None, told: bool = False
+    format: str | None,
+    paths: Sequence[Path],
+    *,
+    options: Options | None = None,
+    limits: Limits | None = None,
+    told: bool = False,
 ) -> Graph | dict[str, np.ndarray]:
     """Reads the files of one model in a child process.
 
     Args:
         format: module of `zoo.formats` whose `read` takes `paths` in this order.
         paths: the files.
+        options: what the files do not say.
         limits: what it may take; default: by the files' size.
         told: call `zoo.formats.read`, which tells the files apart itself, and the format if it is None.
 
@@ -92,6 +98,7 @@ def read(
             "format": format,
             "told": told,
             "files": [str(path.absolute()) for path in paths],
+            "options": asdict(options or Options()),
             "folder": str(folder),
             "limits": asdict(limits),
         }
@@ -197,11 +204,14 @@ def child(request: dict[str, Any]) -> None:
         _limit(limits)
         from zoo import formats, graph_io
 
-        if not request["told"]:
-            reader = importlib.import_module(f"zoo.formats.{request['format']}")
         sys.addaudithook(_forbid)
         files = [Path(path) for path in request["files"]]
-        model = formats.read(files, format=request["format"]) if request["told"] else reader.read(*files)
+        shape = request["options"]["input_shape"]
+        options = Options(input_shape=tuple(shape) if shape else None, until=request["options"]["until"])
+        if request["told"]:
+            model = formats.read(files, request["format"], options)
+        else:
+            model = formats.read_parts(request["format"], files, options)
         graph_io.save(model, folder)
         code = 0
     except ZooError as error:

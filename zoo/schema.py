@@ -221,18 +221,59 @@ class File(Strict):
         return {name: digest for name, digest in found.items() if digest not in (None, "unknown")}
 
 
-class CaffeSource(Strict):
-    """A network as Caffe wrote it."""
+class GraphSource(Strict):
+    """Files that hold the network itself."""
 
-    format: Literal["caffe"]
     graph: str
-    """Key in `files` of the .prototxt."""
+    """Key in `files` of the network, and of its weights where one file holds both."""
+    until: str | None = None
+    """The layer, by its name in the origin, whose output is the model's; default: the network's own output."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The keys in `files` of the files to read, in the order in which the format's reader takes them."""
+        return (self.graph,)
+
+
+class TwoFileSource(GraphSource):
+    """A network in one file, its weights in another."""
+
     weights: str
-    """Key in `files` of the .caffemodel."""
+    """Key in `files` of the weights."""
 
     @property
     def roles(self) -> tuple[str, ...]:
         return (self.graph, self.weights)
+
+
+class CaffeSource(TwoFileSource):
+    """A network as Caffe wrote it: .prototxt and .caffemodel."""
+
+    format: Literal["caffe"]
+
+
+class MxnetSource(TwoFileSource):
+    """A network as MXNet wrote it: symbol.json and .params."""
+
+    format: Literal["mxnet"]
+
+
+class Torch7Source(GraphSource):
+    """A network as Lua Torch wrote it: .t7."""
+
+    format: Literal["torch7"]
+
+
+class TensorFlowSource(GraphSource):
+    """A frozen TensorFlow GraphDef: .pb."""
+
+    format: Literal["tensorflow"]
+
+
+class OnnxSource(GraphSource):
+    """An ONNX model: .onnx."""
+
+    format: Literal["onnx"]
 
 
 class PyTorchSource(Strict):
@@ -251,7 +292,10 @@ class PyTorchSource(Strict):
         return (self.weights,)
 
 
-Source = Annotated[CaffeSource | PyTorchSource, Field(discriminator="format")]
+Source = Annotated[
+    CaffeSource | MxnetSource | OnnxSource | PyTorchSource | TensorFlowSource | Torch7Source,
+    Field(discriminator="format"),
+]
 
 
 class ShortSide(Strict):

@@ -106,7 +106,9 @@ def verify(name: str | None = None) -> tuple[list[Entry], list[Damage]]:
 
 
 def prune(*, originals: bool = False, older_than: float = 0.0, dry_run: bool = False) -> list[Entry]:
-    """Removes what no one needs: leftovers of dead processes, unfinished downloads, models no current card gives.
+    """Removes what no one needs: leftovers of dead processes, unfinished downloads, models of a card's earlier state.
+
+    A model without a card stays: its card may be in a registry of the user's own that is not named at the moment.
 
     Args:
         originals: also remove the originals of which every model is converted, and those that no card names.
@@ -127,7 +129,7 @@ def prune(*, originals: bool = False, older_than: float = 0.0, dry_run: bool = F
             return originals and entry.state != "in use" and converted.issuperset(entry.models)
         if entry.kind == "unfinished":
             return entry.state == "waiting" and time.time() - entry.modified >= older_than * 86400
-        return entry.state in ("left", "outdated") or (entry.kind == "model" and entry.state == "unknown")
+        return entry.state in ("left", "outdated")
 
     chosen = [entry for entry in found if entry.kind != "other" and idle(entry)]
     if not dry_run:

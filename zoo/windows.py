@@ -33,8 +33,9 @@ def padding(
 ) -> tuple[Pair, Pair]:
     """Returns the zeros before and after the rows and the columns, as `auto_pad` and `pads` of a node say."""
     auto = attrs.get("auto_pad", "NOTSET")
-    if auto == "SAME_UPPER":
-        rows, columns = (same(n, reach, stride) for n, reach, stride in zip(size, spans, strides, strict=True))
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        ends = [same(n, reach, stride) for n, reach, stride in zip(size, spans, strides, strict=True)]
+        rows, columns = (pair if auto == "SAME_UPPER" else pair[::-1] for pair in ends)
         return rows, columns
     if auto == "VALID":
         return (0, 0), (0, 0)

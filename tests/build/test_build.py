@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from zoo.build import Affine, build
+from zoo import artifact
+from zoo.build import OPS, Affine, build
 from zoo.convert import relative_error
 from zoo.errors import UnsupportedError
 from zoo.graph import Graph, Node, Param
@@ -21,9 +25,12 @@ ARRAYS = np.load(GOLDEN / "arrays.npz", allow_pickle=False)
 
 def graph_of(name: str) -> Graph:
     spec = CASES[name]
-    nodes = tuple(Node(op, node, tuple(inputs), (node,), attrs) for op, node, inputs, attrs in spec["nodes"])
+    nodes = tuple(
+        Node(op, node, tuple(inputs), tuple(*outputs) or (node,), attrs)
+        for op, node, inputs, attrs, *outputs in spec["nodes"]
+    )
     params = {key: ARRAYS[f"{name}/{key}"] for key in spec["params"]}
-    return Graph(name, {"x": tuple(spec["shape"])}, nodes[-1].outputs, nodes, params)
+    return Graph(name, {"x": tuple(spec["shape"])}, nodes[-1].outputs[:1], nodes, params)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -35,6 +42,69 @@ def test_a_graph_gives_the_origins_numbers(name: str) -> None:
         expected = expected.transpose(0, 2, 3, 1)
     assert output.shape == expected.shape
     assert relative_error(output, expected) <= 1e-5
+
+
+def all_cases() -> Graph:
+    """All cases as one Graph of many inputs and outputs."""
+    nodes, params, inputs, outputs = [], {}, {}, []
+    for name in CASES:
+        graph = graph_of(name)
+        inputs[f"{name}/x"] = graph.inputs["x"]
+        outputs.append(f"{name}/{graph.outputs[0]}")
+        params.update({f"{name}/{key}": array for key, array in graph.params.items()})
+        for node in graph.nodes:
+            read, made = (tuple(f"{name}/{key}" for key in keys) for keys in (node.inputs, node.outputs))
+            nodes.append(Node(node.op, f"{name}/{node.name}", read, made, node.attrs))
+    return Graph("all", inputs, tuple(outputs), tuple(nodes), params)
+
+
+@pytest.fixture(scope="module")
+def everything() -> keras.Model:
+    return build(all_cases())
+
+
+def inputs() -> list[np.ndarray]:
+    return [ARRAYS[f"{name}/input"].transpose(0, 2, 3, 1) for name in CASES]
+
+
+def arrays_of(outputs: Any) -> list[np.ndarray]:
+    return [np.asarray(keras.ops.convert_to_numpy(output), np.float32) for output in outputs]
+
+
+def test_every_op_has_a_case() -> None:
+    assert {node[0] for spec in CASES.values() for node in spec["nodes"]} == set(OPS)
+
+
+def test_whatever_is_built_can_be_kept_and_loaded(everything: keras.Model, tmp_path: Path) -> None:
+    artifact.save(everything, tmp_path)
+    loaded = artifact.load(tmp_path)
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in everything.layers]
+    for name, one, other in zip(CASES, arrays_of(everything(inputs())), arrays_of(loaded(inputs())), strict=True):
+        assert np.array_equal(one, other), name
+
+
+LOAD = """
+import sys
+import keras, numpy as np
+model = keras.saving.load_model("all.keras", safe_mode=True)
+with np.load("inputs.npz") as arrays:
+    outputs = model([arrays[str(i)] for i in range(len(arrays))])
+assert "zoo" not in sys.modules
+outputs = [np.asarray(keras.ops.convert_to_numpy(y), np.float32) for y in outputs]
+np.savez("outputs.npz", **{str(i): y for i, y in enumerate(outputs)})
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_whatever_is_built_is_plain_keras_on_any_backend(everything: keras.Model, tmp_path: Path, backend: str) -> None:
+    everything.save(tmp_path / "all.keras")
+    np.savez(tmp_path / "inputs.npz", **{str(i): array for i, array in enumerate(inputs())})
+    run = subprocess.run([sys.executable, "-I", "-c", LOAD], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    with np.load(tmp_path / "outputs.npz") as found:
+        for i, (name, one) in enumerate(zip(CASES, arrays_of(everything(inputs())), strict=True)):
+            assert found[str(i)].shape == one.shape, name
+            assert relative_error(found[str(i)], one) <= 1e-5, name
 
 
 @pytest.mark.parametrize("name", ["conv_stride2_pad1", "conv_groups", "channel_shuffle", "flatten_dense"])

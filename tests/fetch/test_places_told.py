@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from faulty_server import FaultyServer, Handler, says, whole
+from faulty_server import FaultyServer, Handler, cut, says, whole
 from fetching import card_of, file_of, left_in
 
 from zoo.errors import FetchError, UsageError
@@ -134,11 +134,30 @@ def test_file_of_a_hub_is_fetched_and_verified(
     assert done.stderr == ""
     assert Path(done.stdout.strip()).read_bytes() == DATA
     assert left_in(home) == [f"files/sha256/{KNOWN.digests['sha256']}"]
-    sent = [
-        value for _, headers in server.requests for name, value in headers.items() if name.lower() == "authorization"
+    asked = [
+        {name.lower(): value for name, value in headers.items()}
+        for path, headers in server.requests
+        if "/resolve/" in path
     ]
-    assert sent
-    assert set(sent) == {f"Bearer {TOKEN}"}
+    assert [headers.get("authorization") for headers in asked] == [f"Bearer {TOKEN}"] * 2
+
+
+def test_cut_download_from_a_hub_goes_on_where_it_stopped(
+    home: Path, server: FaultyServer, run_python: Callable[..., Any]
+) -> None:
+    def answer(handler: Handler) -> None:
+        asked = handler.range_start()
+        if handler.command == "HEAD":
+            from_hub(DATA)(handler)
+        elif asked:
+            span = f"bytes {asked}-{len(DATA) - 1}/{len(DATA)}"
+            handler.reply(206, DATA[asked:], etag=hashlib.sha256(DATA).hexdigest(), content_range=span)
+        else:
+            cut(DATA, 100_000, etag=hashlib.sha256(DATA).hexdigest())(handler)
+
+    done = ask_hub(server, run_python, answer)
+    assert Path(done.stdout.strip()).read_bytes() == DATA
+    assert [headers.get("Range") for _, headers in server.requests][-1] == "bytes=100000-"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from zoo import formats
 from zoo.build import build
-from zoo.errors import FormatError, UnsupportedError, UsageError, ZooError
+from zoo.errors import FormatError, UnsupportedError, ZooError
 from zoo.formats import caffe
 from zoo.formats.caffe import prototxt, schema
 from zoo.graph import Graph, Param
@@ -652,16 +652,3 @@ def test_files_are_told_apart_by_their_content_in_any_order(tmp_path: Path) -> N
         found = formats.read(paths)
         assert isinstance(found, Graph)
         assert ops(found) == ["LRN"]
-
-
-def test_files_that_make_no_model_are_refused(tmp_path: Path) -> None:
-    weights = GOLDEN / "lrn" / "weights.caffemodel"
-    with pytest.raises(UsageError, match=r"one network definition .* and one caffemodel"):
-        formats.read(weights)
-    with pytest.raises(UsageError, match="unknown format 'onnx'; expected one of: caffe, pytorch"):
-        formats.read(weights, format="onnx")
-    with pytest.raises(FormatError, match="cannot be read: No such file"):
-        formats.read(tmp_path / "none.caffemodel")
-    (tmp_path / "noise").write_bytes(b"\x01\x02\x03\x04")
-    with pytest.raises(FormatError, match="its format cannot be told; give format="):
-        formats.read(tmp_path / "noise")

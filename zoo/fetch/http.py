@@ -68,6 +68,7 @@ def download(
     bar: Bar,
     jobs: int = 1,
     direct: Mapping[str, shares.Direct] = shares.DIRECT,
+    login: Mapping[str, str] | None = None,
 ) -> Digester:
     """Fetches `url` into `part`, continuing what is there, until its bytes are the published ones.
 
@@ -79,6 +80,7 @@ def download(
         bar: is told how much has come.
         jobs: connections at a time, for a large file of known size, if the server gives ranges.
         direct: host -> function that gives the address of the file itself.
+        login: headers for the address's own host and no other; without them, the user's netrc holds.
 
     Raises:
         PlaceError: the server does not give the file.
@@ -89,12 +91,20 @@ def download(
         raise PlaceError("plain http is refused for a file without a published sha256")
     if part.size and (part.about.get("url") != url or not (_validator(part) or published.digests)):
         part.restart()
-    return _Transfer(url, target, part, published, patience, bar, jobs).run()
+    return _Transfer(url, target, part, published, patience, bar, jobs, login or {}).run()
 
 
 class _Transfer:
     def __init__(
-        self, url: str, target: str, part: Part, published: Published, patience: Patience, bar: Bar, jobs: int
+        self,
+        url: str,
+        target: str,
+        part: Part,
+        published: Published,
+        patience: Patience,
+        bar: Bar,
+        jobs: int,
+        login: Mapping[str, str],
     ) -> None:
         self.url = url
         self.target = target
@@ -103,6 +113,7 @@ class _Transfer:
         self.patience = patience
         self.bar = bar
         self.jobs = jobs
+        self.login = login
         self.digester = Digester(published)
         self.session = _session()
         self.encoding = ""
@@ -271,16 +282,16 @@ class _Transfer:
         """Sends the request and follows redirects; each hop is a request of its own, so no credentials travel along."""
         url = self.target
         for _ in range(_MAX_REDIRECTS + 1):
-            # The user's netrc is for the hosts that the card names, not for those that a server names.
-            elsewhere = urlsplit(url).hostname != urlsplit(self.target).hostname
+            # Logins and the user's netrc are for the hosts that the card names, not for those that a server names.
+            elsewhere = urlsplit(url).netloc != urlsplit(self.target).netloc
             try:
                 response = session.get(
                     url,
-                    headers=headers,
+                    headers=headers if elsewhere else {**headers, **self.login},
                     stream=True,
                     allow_redirects=False,
                     timeout=(self.patience.connect, self.patience.read),
-                    auth=_nobody if elsewhere else None,
+                    auth=_nobody if elsewhere or self.login else None,
                 )
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise _why(error, host_of(url), self.patience) from error

@@ -1,4 +1,7 @@
-"""Files of Hugging Face repositories, through huggingface_hub: its endpoint, token, proxies and offline switch hold."""
+"""Files of Hugging Face repositories: huggingface_hub finds them; its endpoint, token and offline switch hold.
+
+The bytes come through `zoo.fetch.http` as any file's do: resumed by the next process, in pieces, and hashed on the way.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,17 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from zoo.cache import megabytes
-from zoo.fetch.digest import Digester, Published
+from zoo.fetch.digest import Published
 from zoo.fetch.places import PlaceError
-from zoo.fetch.progress import Bar
 from zoo.schema import HubPlace
 
 
-def download(place: HubPlace, folder: Path, published: Published, bar: Bar) -> tuple[Digester, Path]:
-    """Fetches a file into a folder, and returns what was counted and hashed, and where it lies.
+def address(place: HubPlace, published: Published) -> tuple[str, dict[str, str] | None]:
+    """Returns a file's address and the headers that its host wants, after asking the hub whether it gives the file.
 
     Raises:
-        PlaceError: the hub does not give the file, or not the published one.
+        PlaceError: the hub does not give the file, or has another one than the published.
     """
     import huggingface_hub
     from huggingface_hub import constants
@@ -28,26 +28,14 @@ def download(place: HubPlace, folder: Path, published: Published, bar: Bar) -> t
         raise PlaceError("huggingface_hub is set offline (HF_HUB_OFFLINE)")
     # Read now and not when the library was imported, as its own variable is.
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    with _reasons(place), _quiet():
+    with _reasons(place):
         url = huggingface_hub.hf_hub_url(place.repo, place.file, revision=place.revision, endpoint=endpoint)
-        size = huggingface_hub.get_hf_file_metadata(url).size
+        size = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).size
         if size is not None and size != (published.size or size):
             raise PlaceError(f"has {size:,} bytes, the published file has {published.size:,}")
-        if (size or 0) > published.limit:
-            raise PlaceError(f"has {megabytes(size or 0)}, more than any model file")
-        bar.at(0)
-        path = Path(
-            huggingface_hub.hf_hub_download(
-                place.repo, place.file, revision=place.revision, endpoint=endpoint, local_dir=folder
-            )
-        )
-    digester = Digester(published)
-    digester.read(path)
-    bar.at(digester.count)
-    problem = digester.problem(path)
-    if problem:
-        raise PlaceError(problem)
-    return digester, path
+    # The library sends a token that nobody asked it to unless HF_HUB_DISABLE_IMPLICIT_TOKEN forbids it.
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else huggingface_hub.get_token()
+    return url, {"Authorization": f"Bearer {token}"} if token else None
 
 
 @contextlib.contextmanager
@@ -75,20 +63,6 @@ def _reasons(place: HubPlace) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             raise  # of the disk: told by whoever knows the folder
         raise PlaceError(f"huggingface_hub failed: {_short(error)}") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences huggingface_hub's own bars; zoo shows one."""
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    were_off = are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not were_off:
-            enable_progress_bars()
 
 
 def _short(error: Exception) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from zoo.errors import FormatError, UnsupportedError, UsageError
+from zoo.formats.options import Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,78 +18,131 @@ if TYPE_CHECKING:
 
 Model: TypeAlias = "Graph | dict[str, np.ndarray]"
 
+# Format -> the kinds of file it is made of, in the order in which its `read` takes them; the first is never missing.
+PARTS: dict[str, tuple[str, ...]] = {
+    "caffe": ("prototxt", "caffemodel"),
+    "mxnet": ("symbol", "params"),
+    "onnx": ("onnx",),
+    "pytorch": ("state dict",),
+    "tensorflow": ("graph",),
+    "torch7": ("t7",),
+}
+_SUFFIXES = {
+    ".prototxt": "prototxt",
+    ".caffemodel": "caffemodel",
+    ".params": "params",
+    ".onnx": "onnx",
+    ".pb": "graph",
+    ".t7": "t7",
+    ".th": "t7",
+    ".pth": "state dict",
+    ".pt": "state dict",
+    ".bin": "state dict",
+    ".tar": "state dict",
+    ".safetensors": "state dict",
+}
 
-def read(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], format: str | None = None) -> Model:
+
+def read(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    format: str | None = None,
+    options: Options | None = None,
+) -> Model:
     """Reads the files of one model.
 
     Args:
-        paths: one file, or those that make up the model (`deploy.prototxt`, `x.caffemodel`), in any order.
-        format: `caffe` or `pytorch`; default: told from the files' first bytes.
+        paths: one file, or those that make up the model (`deploy.prototxt`, `x.caffemodel`), in any order; a SavedModel
+            is a folder.
+        format: a key of `PARTS`; default: told from the files' first bytes and names.
+        options: what the files do not say.
 
     Returns:
         A Graph, or name -> array for formats that carry no graph.
 
     Raises:
         UsageError: the format is unknown, or needs other files.
+        UnsupportedError: the network has operations without a counterpart; all are named.
         FormatError: a file is damaged, or its format cannot be told.
     """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    files = [Path(path) for path in given]
+    files = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     if not files:
         raise UsageError("no files given; expected the files of one model")
-    if format is not None and format not in READERS:
-        raise UsageError(f"unknown format {format!r}; expected one of: {', '.join(READERS)}")
+    if format is not None and format not in PARTS:
+        raise UsageError(f"unknown format {format!r}; expected one of: {', '.join(PARTS)}")
     kinds = [_kind(path) for path in files]
     if format is None:
-        format = "caffe" if {"prototxt", "caffemodel"} & set(kinds) else "pytorch"
-    return READERS[format](files, kinds)
+        format = next(name for name, parts in PARTS.items() if kinds[0] in parts)
+    return read_parts(format, _in_order(format, files, kinds), options)
 
 
-def _read_caffe(files: list[Path], kinds: list[str]) -> Model:
-    from zoo.formats import caffe
+def read_parts(format: str, files: Sequence[Path], options: Options | None = None) -> Model:
+    """Reads files whose format and order are known; see `read`."""
+    reader = importlib.import_module(f"zoo.formats.{format}")
+    if format != "pytorch":
+        return reader.read(*files, options=options or Options())  # type: ignore[no-any-return]
+    if options not in (None, Options()):
+        raise UsageError(f"{files[0].name}: holds weights without a graph; leave until and input_shape out")
+    return reader.read(*files)  # type: ignore[no-any-return]
 
-    graphs = [path for path, kind in zip(files, kinds, strict=True) if kind == "prototxt"]
-    weights = [path for path, kind in zip(files, kinds, strict=True) if kind != "prototxt"]
-    if len(graphs) != 1 or len(weights) > 1:
+
+def _in_order(format: str, files: list[Path], kinds: list[str]) -> list[Path]:
+    """Returns the files as the format's `read` takes them; a single file of unknown kind is what was asked for."""
+    parts = PARTS[format]
+    if len(files) == len(parts) == 1:
+        return files
+    loose = [path for path, kind in zip(files, kinds, strict=True) if kind not in parts]
+    ordered = []
+    for part in parts:
+        found = [path for path, kind in zip(files, kinds, strict=True) if kind == part]
+        if not found and len(loose) == 1:  # told by what the others are
+            found = [loose.pop()]
+        if len(found) > 1 or (not found and part == parts[0]):
+            loose = files
+            break
+        ordered += found
+    if loose:
         names = ", ".join(path.name for path in files)
-        raise UsageError(f"{names}: a Caffe model is one network definition (prototxt, text) and one caffemodel")
-    return caffe.read(graphs[0], weights[0] if weights else None)
-
-
-def _read_pytorch(files: list[Path], kinds: list[str]) -> Model:
-    from zoo.formats import pytorch
-
-    if len(files) != 1:
-        raise UsageError(f"{', '.join(path.name for path in files)}: a PyTorch state dict is one file")
-    return pytorch.read(files[0])
-
-
-READERS: dict[str, Callable[[list[Path], list[str]], Model]] = {"caffe": _read_caffe, "pytorch": _read_pytorch}
+        raise UsageError(f"{names}: a model of format {format} is {' and '.join(f'one {part} file' for part in parts)}")
+    return ordered
 
 
 def _kind(path: Path) -> str:
-    """Tells a file by its first bytes; its name only decides between binary kinds that have no mark of their own."""
+    """Tells a file by its first bytes; its name decides between kinds that have no mark of their own."""
+    if path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            return "graph"
+        raise UsageError(f"{path.name}: is a folder; expected files, or a SavedModel with its saved_model.pb")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
-    from zoo.formats import safetensors  # the same state dict in another container: `pytorch.read` takes both
-
-    if head.startswith((b"PK\x03\x04", b"\x80")) or safetensors.told_by(head):
-        return "pytorch"
-    if path.suffix in (".pth", ".pt", ".bin", ".tar", ".safetensors"):
-        return "pytorch"
-    if path.suffix == ".caffemodel":
-        return "caffemodel"
+    found = _marked(head) or _SUFFIXES.get(path.suffix.lower())
+    if found:
+        return found
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        raise UnsupportedError(f"{path.name}: an HDF5 file; expected a model of: {', '.join(READERS)}")
-    if path.suffix == ".prototxt" or _is_text(head):
-        return "prototxt"
+        raise UnsupportedError(f"{path.name}: an HDF5 file; expected a model of: {', '.join(PARTS)}")
+    if _is_text(head):
+        return "symbol" if head.lstrip()[:1] == b"{" else "prototxt"
     # A caffemodel begins with the network's name (field 1) or a layer (fields 2 and 100), each a length and bytes.
     if head.startswith((b"\x0a", b"\x12", b"\xa2\x06")):
         return "caffemodel"
-    raise FormatError(f"{path.name}: its format cannot be told; give format=, one of: {', '.join(READERS)}")
+    raise FormatError(f"{path.name}: its format cannot be told; give format=, one of: {', '.join(PARTS)}")
+
+
+def _marked(head: bytes) -> str | None:
+    """Tells kinds that begin in a way no other does."""
+    from zoo.formats import safetensors  # the same state dict in another container: `pytorch.read` takes both
+
+    if head.startswith((b"PK\x03\x04", b"\x80")) or safetensors.told_by(head):
+        return "state dict"
+    if head.startswith(b"\x12\x01\0\0\0\0\0\0"):  # MXNet's kMXAPINDArrayListMagic
+        return "params"
+    if head[:3] == b"\x08\x01\x12":  # saved_model_schema_version 1, then a MetaGraphDef
+        return "graph"
+    if head[:1] == b"\x08" and 3 <= head[1] <= 32 and head[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42"):
+        return "onnx"  # ir_version, then another field of ModelProto
+    return None
 
 
 def _is_text(head: bytes) -> bool:

@@ -1,8 +1,8 @@
-"""Safetensors (.safetensors): a PyTorch state dict as a JSON header and one run of numbers.
+"""Safetensors (.safetensors): arrays by name, as a JSON header and one run of numbers.
 
 The safetensors library copies each array and lets some things pass that no writer makes (names stated twice, unknown
 keys). The header is little enough to be checked here in full, and the numbers are then views of the mapped file; the
-tests hold every answer against the library's.
+tests hold every answer against the library's. Its writer holds all arrays in memory a second time; `write` holds one.
 """
 
 from __future__ import annotations
@@ -10,18 +10,22 @@ from __future__ import annotations
 import json
 import math
 import mmap
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zoo.arrays import contiguous
 from zoo.errors import FormatError, UnsupportedError
 from zoo.formats.mapped import mapped
 from zoo.formats.pickles import shown
 from zoo.formats.torch_tensors import BFLOAT16, MAX_NUMBER, MAX_RANK, bare_names, widened
 
 MAX_HEADER = 8 << 20  # bytes: about 80,000 tensors; the format allows 100 MB, of which JSON makes gigabytes in memory
+
+_PIECE = 1 << 22  # bytes written at a time
 
 DTYPES = {
     "F64": "<f8",
@@ -46,6 +50,39 @@ _ENTRY = {"dtype", "shape", "data_offsets"}
 def told_by(head: bytes) -> bool:
     """Says whether a file's first bytes are a safetensors file's: a length below 2**40, then a JSON object."""
     return head[5:9] == b"\0\0\0{"
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Writes arrays to a new file, and returns its sha256, computed on the way.
+
+    Args:
+        path: the file.
+        arrays: name -> array; written as little-endian float32, in C order of the axes it has.
+        shapes: name -> the shape that is stated for it, of as many numbers.
+    """
+    from zoo.fetch.digest import Behind, Digester, Published
+
+    header: dict[str, Any] = {"__metadata__": {"format": "convnet-zoo"}}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+    told = json.dumps(header).encode()
+    told += b" " * (-len(told) % 64 - 8)  # the numbers begin where a processor likes to find them
+    digester = Digester(Published(None, {}))
+    with Behind(digester) as behind, path.open("wb", buffering=0) as stream:
+
+        def put(data: memoryview) -> None:
+            while data:
+                count = stream.write(data[:_PIECE])
+                behind.update(data[:count])
+                data = data[count:]
+
+        put(memoryview(len(told).to_bytes(8, "little") + told))
+        for name in shapes:
+            if arrays[name].size:
+                put(contiguous(arrays[name], np.dtype("<f4")).reshape(-1).view(np.uint8).data)
+    return digester.hexdigest("sha256")
 
 
 def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:

@@ -8,12 +8,18 @@ from pathlib import Path
 from zoo.formats.caffe import network, weights
 from zoo.formats.caffe.ops import OPS
 from zoo.formats.caffe.translate import State, translate
+from zoo.formats.options import Options
 from zoo.graph import Graph
 
 __all__ = ["read"]
 
 
-def read(graph_path: str | os.PathLike[str], weights_path: str | os.PathLike[str] | None = None) -> Graph:
+def read(
+    graph_path: str | os.PathLike[str],
+    weights_path: str | os.PathLike[str] | None = None,
+    *,
+    options: Options | None = None,
+) -> Graph:
     """Reads a Caffe network as it runs at test time.
 
     Args:
