@@ -140,7 +140,14 @@ def test_the_golden_cases_are_there() -> None:
 
 
 def test_without_weights_the_shapes_are_those_of_the_file(tmp_path: Path) -> None:
-    for case in ("net_gluon-mobilenet-v2", "net_shufflenet-v1", "net_fcn", "leaky_prelu", "up_bilinear2", "bn_axis"):
+    for case in (
+        "net_gluon-mobilenet-v2",
+        "net_shufflenet-v1",
+        "net_fcn",
+        "leaky_prelu_shared",
+        "up_bilinear2",
+        "bn_axis",
+    ):
         shape = unpacked(case, tmp_path)["input"].shape[1:]
         full, bare = (
             mxnet.read(tmp_path / "symbol.json", path, options=Options(input_shape=shape))  # type: ignore[arg-type]
@@ -330,6 +337,24 @@ def test_arrays_are_views_under_their_bare_names_and_left_overs_are_told(tmp_pat
         assert not weight.flags.writeable
         assert weight.dtype == np.float32
         assert graph.unused == {"fc9_weight": "net-symbol.json has no such variable"}
+
+
+def test_an_input_that_was_stored_too_stays_the_input(tmp_path: Path) -> None:
+    graph = read(tmp_path, symbol(*CONV), {**ARRAYS, "arg:data": np.ones((1, 3, 8, 8))})
+    assert graph.inputs == {"data": (3, 8, 8)}
+    assert graph.unused == {"data": "an input of the network"}
+
+
+def test_a_batch_norm_with_its_relu_inside_is_two_nodes(tmp_path: Path) -> None:
+    arrays = {name: RNG.uniform(0.5, 1.5, 3) for name in ("bn_gamma", "bn_beta", "bn_moving_mean", "bn_moving_var")}
+    nodes = [var("data"), *(var(name) for name in arrays)]
+    x = RNG.normal(size=(1, 3, 8, 8)).astype(np.float32)
+    both, alone = (
+        read(tmp_path, symbol(*nodes, node(op, "bn", [0, 1, 2, 3, 4], fix_gamma="False")), arrays)
+        for op in ("_contrib_BatchNormWithReLU", "CuDNNBatchNorm")
+    )
+    assert ops(both) == ["BatchNormalization", "Relu"]
+    np.testing.assert_allclose(answers(both, x)["bn"], np.maximum(answers(alone, x)["bn"], 0), rtol=1e-5)
 
 
 def test_gluons_old_files_without_the_common_prefix_are_matched(tmp_path: Path) -> None:
@@ -620,9 +645,18 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         mxnet.read(tmp_path / "a.json", tmp_path / "none.params", options=Options(input_shape=(3, 8, 8)))
 
 
-def test_a_long_chain_needs_no_recursion(tmp_path: Path) -> None:
-    chain = [var("data"), *(node("relu", f"r{i}", [i]) for i in range(5000))]
-    assert len(read(tmp_path, symbol(*chain)).nodes) == 5000
+@pytest.mark.parametrize("name", ["r{}", "r"])
+def test_a_long_chain_needs_neither_recursion_nor_time(tmp_path: Path, name: str) -> None:
+    chain = [var("data"), *(node("relu", name.format(i), [i]) for i in range(20_000))]
+    graph = read(tmp_path, symbol(*chain))
+    assert len({node.name for node in graph.nodes}) == 20_000
+
+
+def test_parts_beyond_counting_are_refused(tmp_path: Path) -> None:
+    many = [var("data"), *(node("split", f"s{i}", [0], axis=3, num_outputs=4096) for i in range(250))]
+    heads = [[i, 0] for i in range(1, 251)]
+    with pytest.raises(FormatError, match="brings the network to more than 1,000,000 values"):
+        read(tmp_path, symbol(*many, heads=heads), shape=(1, 1, 4096))
 
 
 # Anything at all

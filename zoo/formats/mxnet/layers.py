@@ -189,10 +189,7 @@ def lrn(step: Step) -> Value:
 
 def prelu(step: Step) -> Value:
     """Stores the slopes of a prelu, one for all or one per channel."""
-    name = step.variable(1)
-    known = None if step.state.arrays is None or name is None else step.state.arrays.get(name)
-    channels = step.shape[1]
-    count = 1 if known is not None and known.shape == (1,) else channels
+    count = 1 if step.stated(1) == (1,) else step.shape[1]
     name, slope = step.array(1, (count,))
     spread = (count, *(1,) * (len(step.shape) - 2))
     return step.store(name, Param(spread) if isinstance(slope, Param) else slope.reshape(spread))

@@ -21,7 +21,7 @@ from zoo.formats.mxnet.table import Rule
 
 MAX_BYTES = 64 << 20
 MAX_NODES = 100_000
-MAX_NAME = 300
+MAX_NAME = 200
 MAX_INPUTS = 4096
 _OUTPUT = re.compile(r"(.+)_output(\d*)")
 
@@ -176,7 +176,7 @@ def _named(until: str, nodes: Mapping[int, Node], file: str) -> Entry:
     match = _OUTPUT.fullmatch(until)
     if match and match[1] in numbers and int(match[2][:4] or 0) < MAX_INPUTS:
         return Entry(numbers[match[1]], int(match[2][:4] or 0))
-    near = difflib.get_close_matches(until, numbers, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(until[:MAX_NAME], list(numbers)[-5000:], n=3, cutoff=0.4)
     raise UsageError(
         f"{file}: no operation is named {until[:MAX_NAME]!a}; "
         f"{'nearest: ' + ', '.join(near) if near else 'the last is ' + list(numbers)[-1] if numbers else 'it has none'}"

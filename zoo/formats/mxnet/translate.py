@@ -18,6 +18,7 @@ from zoo.graph import Graph, Param
 from zoo.graph import Node as GraphNode
 
 MAX_TOLD = 40  # nodes named in one message; real networks stay below
+MAX_VALUES = 1_000_000
 
 
 class Value(NamedTuple):
@@ -57,18 +58,19 @@ class State:
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     params: dict[str, np.ndarray | Param] = field(default_factory=dict)
     values: dict[Entry, Value] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
+    names: dict[str, int] = field(default_factory=dict)  # taken ones -> the highest number one like it has
     taken: set[str] = field(default_factory=set)  # arrays of the file that are used
     replaced: dict[str, str] = field(default_factory=dict)  # arrays that the network needs not -> why
     missing: list[str] = field(default_factory=list)
 
     def unique(self, name: str) -> str:
         """Returns the name, or one like it if it is taken."""
-        chosen, count = name, 1
+        chosen, count = name, self.names.get(name, 1)
         while chosen in self.names:
             count += 1
             chosen = f"{name}_{count}"
-        self.names.add(chosen)
+        self.names[name] = count
+        self.names[chosen] = self.names.get(chosen, 1)
         return chosen
 
 
@@ -148,6 +150,14 @@ class Step:
             raise self.damaged(f"has {self.count} inputs; expected at least {index + 1}")
         return self.node.inputs[index]
 
+    def stated(self, index: int) -> tuple[int, ...] | None:
+        """Returns the shape of a stored array before any op has asked for one: the array's, or the variable's own."""
+        name = self.variable(index)
+        if name is not None and self.state.arrays is not None and name in self.state.arrays:
+            return tuple(self.state.arrays[name].shape)
+        variable = self.state.symbol.nodes.get(self._entry(index).node)
+        return None if variable is None else _stated_shape(variable)
+
     def array(self, index: int, shape: tuple[int, ...]) -> tuple[str, np.ndarray | Param]:
         """Returns the stored array that the node needs as an input, of this shape.
 
@@ -201,6 +211,8 @@ class Step:
 
     def add_many(self, op: str, inputs: Sequence[Value], outputs: int, /, **attrs: Any) -> list[Value]:
         """Adds a node with several outputs, named as MXNet names them."""
+        if len(self.state.names) + outputs > MAX_VALUES:
+            raise self.damaged(f"brings the network to more than {MAX_VALUES:,} values")
         names = tuple(self.state.unique(f"{self.name}_output{i}") for i in range(outputs))
         return self._add(op, self.state.unique(self.name), inputs, names, attrs)
 
@@ -255,7 +267,7 @@ def translate(state: State, rules: Mapping[str, Rule], hints: Mapping[str, str])
     operations = {number: node for number, node in symbol.nodes.items() if node.op != "null"}
     if not operations:
         raise FormatError(f"{symbol.file}: its heads are variables; expected a network's outputs")
-    state.names.update(node.name for node in symbol.nodes.values() if node.op == "null")
+    state.names.update({node.name: 1 for node in symbol.nodes.values() if node.op == "null"})
     refused = [_refusal(node, hints) for node in operations.values() if node.op not in rules]
     try:
         _find_inputs(state, rules)
@@ -334,8 +346,10 @@ def _find_inputs(state: State, rules: Mapping[str, Rule]) -> None:
             if variable is not None and variable.op == "null" and not stored:
                 found.setdefault(entry.node, variable.name)
     free = {number: name for number, name in found.items() if arrays is None or name not in arrays}
-    named = {number: name for number, name in free.items() if name.rstrip("0123456789") == "data"}
+    named = {number: name for number, name in found.items() if name.rstrip("0123456789") == "data"}
     chosen = named or dict(list(free.items())[:1])
+    # Some programs store everything they had bound, the last batch too.
+    state.replaced.update(dict.fromkeys(named.values(), "an input of the network"))
     if not chosen:
         raise FormatError(f"{symbol.file}: no operation reads an input; all its variables are in {state.file}")
     for number, name in chosen.items():
