@@ -323,6 +323,8 @@ def test_several_heads_and_parts_of_a_split_are_outputs(tmp_path: Path) -> None:
     graph = read(tmp_path, symbol(*nodes, heads=[[1, 0], [2, 0], [1, 1], [2, 0]]))
     assert graph.outputs == ("cut_output0", "r", "cut_output1")
     assert read(tmp_path, symbol(*nodes), until="cut_output1").outputs == ("cut_output1",)
+    nodes[1]["attrs"]["squeeze_axis"] = "True"
+    assert read(tmp_path, symbol(*nodes), until="cut_output1").outputs == ("cut_output1",)
     with pytest.raises(FormatError, match=r"node 1 'cut' .*: output 3 is a head; it has 3 output\(s\)"):
         read(tmp_path, symbol(*nodes, heads=[[1, 3]]))
 

@@ -131,7 +131,7 @@ def batch_norm(step: Step) -> Value:
         value = step.add("Transpose", [value], suffix="to_channels", perm=tuple(order))
     inputs = [value, scale, *(step.param(i, channels) for i in (2, 3, 4))]
     last = axis == 1 and "ReLU" not in step.op
-    attrs = {"epsilon": step.attributes.number("eps", float(np.float32(1e-3)))}
+    attrs: dict[str, Any] = {"epsilon": step.attributes.number("eps", float(np.float32(1e-3)))}
     value = step.add("BatchNormalization", inputs, suffix="" if last else "norm", **attrs)
     if axis != 1:
         value = step.add("Transpose", [value], suffix="back" if "ReLU" in step.op else "", perm=tuple(order))

@@ -256,10 +256,12 @@ def _split(step: Step, axis: int, parts: list[int]) -> list[Value]:
     if len(parts) == 1:
         made = [step.add("Identity", [step.input()], suffix="whole" if gone else "")]
     else:
-        made = step.add_many("Split", [step.input()], len(parts), axis=axis, split=tuple(parts))
+        suffix = "/part" if gone else "_output"
+        made = step.add_many("Split", [step.input()], len(parts), suffix=suffix, axis=axis, split=tuple(parts))
     if not gone:
         return made
-    return [step.add("Squeeze", [each], suffix=f"squeezed{i}", axes=(axis,)) for i, each in enumerate(made)]
+    names = [f"{step.name}_output{i}" for i in range(len(made))] if len(made) > 1 else [step.name]
+    return [step.add("Squeeze", [each], name=name, axes=(axis,)) for name, each in zip(names, made, strict=True)]
 
 
 def crop(step: Step) -> Value:

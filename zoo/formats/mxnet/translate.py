@@ -204,16 +204,18 @@ class Step:
         self.state.params[name] = made
         return Value(name, made.shape)
 
-    def add(self, op: str, inputs: Sequence[Value], /, *, suffix: str = "", **attrs: Any) -> Value:
+    def add(self, op: str, inputs: Sequence[Value], /, *, suffix: str = "", name: str = "", **attrs: Any) -> Value:
         """Adds a node with one output, named as MXNet's or, where one becomes several, `<node>/<suffix>`."""
-        name = self.state.unique(f"{self.name}/{suffix}" if suffix else self.name)
+        name = self.state.unique(name or (f"{self.name}/{suffix}" if suffix else self.name))
         return self._add(op, name, inputs, (name,), attrs)[0]
 
-    def add_many(self, op: str, inputs: Sequence[Value], outputs: int, /, **attrs: Any) -> list[Value]:
+    def add_many(
+        self, op: str, inputs: Sequence[Value], outputs: int, /, *, suffix: str = "_output", **attrs: Any
+    ) -> list[Value]:
         """Adds a node with several outputs, named as MXNet names them."""
         if len(self.state.names) + outputs > MAX_VALUES:
             raise self.damaged(f"brings the network to more than {MAX_VALUES:,} values")
-        names = tuple(self.state.unique(f"{self.name}_output{i}") for i in range(outputs))
+        names = tuple(self.state.unique(f"{self.name}{suffix}{i}") for i in range(outputs))
         return self._add(op, self.state.unique(self.name), inputs, names, attrs)
 
     def _add(
