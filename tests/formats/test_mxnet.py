@@ -654,6 +654,15 @@ def test_a_long_chain_needs_neither_recursion_nor_time(tmp_path: Path, name: str
     assert len({node.name for node in graph.nodes}) == 20_000
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_axes_without_end_are_refused(tmp_path: Path, first: int) -> None:
+    chain = [var("data"), var("w"), node("expand_dims", "e1", [first], axis=1)]
+    chain += [node("expand_dims", f"e{i}", [i], axis=1) for i in range(2, 60)]
+    last = symbol(*chain, node("broadcast_add", "x", [0, len(chain) - 1]))
+    with pytest.raises(FormatError, match="gives more than 32 axes"):
+        read(tmp_path, last, {"w": np.ones(3)})
+
+
 def test_parts_beyond_counting_are_refused(tmp_path: Path) -> None:
     many = [var("data"), *(node("split", f"s{i}", [0], axis=3, num_outputs=4096) for i in range(250))]
     heads = [[i, 0] for i in range(1, 251)]

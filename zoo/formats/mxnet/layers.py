@@ -60,7 +60,7 @@ def _outputs(step: Step, channels: int) -> Pair:
     return outputs, group
 
 
-def _map(step: Step, *, one: bool = False) -> tuple[int, ...]:
+def _map(step: Step) -> tuple[int, ...]:
     """The input's shape, which has to be a feature map, channels first."""
     layout = step.attributes.choice("layout", ("NCHW", "NHWC", "NCW", "NWC", "NCDHW", "NDHWC"), "NCHW")
     if layout != "NCHW":

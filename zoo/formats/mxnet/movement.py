@@ -7,9 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from zoo.formats.mxnet.attributes import Wrong
 from zoo.formats.mxnet.table import Rule
-from zoo.formats.mxnet.translate import Step, Value
+from zoo.formats.mxnet.translate import MAX_RANK, Step, Value
+from zoo.graph import Param
 
 END = (1 << 31) - 1
 MAX_PARTS = 4096
@@ -34,10 +37,25 @@ def reshape(step: Step) -> Value:
         codes = (0, *codes[1:]) if keep else codes
     if reverse and -4 in codes:
         raise step.unsupported("splits an axis (-4) from the right (reverse)")
+    value = step.operand(0)
+    if value.array is not None:
+        old, codes = (value.shape[::-1], codes[::-1]) if reverse else (value.shape, codes)
+        made = _coded(old, codes)
+        return _stored(value, made[::-1] if reverse else made)
     shape = step.shape
     if not reverse and _is_batch(codes, shape):
         codes = (0, *codes[1:])
     return _reshaped(step, _without_batch(step, codes, reverse))
+
+
+def _stored(value: Value, shape: Sequence[int]) -> Value:
+    """A stored array in another shape, before anything computes with it."""
+    shape = tuple(shape)
+    if len(shape) > MAX_RANK:
+        raise Wrong(f"gives more than {MAX_RANK} axes")
+    return value._replace(
+        shape=shape, array=Param(shape) if not isinstance(value.array, np.ndarray) else value.array.reshape(shape)
+    )
 
 
 def _is_batch(codes: Sequence[int], shape: Sequence[int]) -> bool:
@@ -165,7 +183,10 @@ def _ordered(step: Step, order: list[int]) -> Value:
 
 
 def expand_dims(step: Step) -> Value:
-    axis = step.axis(step.attributes.integer("axis"), len(step.shape) + 1)
+    value = step.operand(0)
+    axis = step.axis(step.attributes.integer("axis"), len(value.shape) + 1, batch=value.array is not None)
+    if value.array is not None:
+        return _stored(value, (*value.shape[:axis], 1, *value.shape[axis:]))
     return step.add("Unsqueeze", [step.input()], axes=(axis,))
 
 

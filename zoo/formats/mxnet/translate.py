@@ -19,6 +19,7 @@ from zoo.graph import Node as GraphNode
 
 MAX_TOLD = 40  # nodes named in one message; real networks stay below
 MAX_VALUES = 1_000_000
+MAX_RANK = 32
 
 
 class Value(NamedTuple):
@@ -227,6 +228,8 @@ class Step:
             made = shapes.infer(node, [value.shape for value in values])
         except ValueError as error:
             raise self.damaged(str(error)) from None
+        if any(len(shape) > MAX_RANK for shape in made):
+            raise self.damaged(f"gives more than {MAX_RANK} axes")
         self.state.nodes.append(node)
         return [Value(*pair) for pair in zip(outputs, made, strict=True)]
 
