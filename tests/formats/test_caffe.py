@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from zoo import formats
 from zoo.build import build
-from zoo.errors import FormatError, UnsupportedError, ZooError
+from zoo.errors import FormatError, UnsupportedError, UsageError, ZooError
 from zoo.formats import caffe
 from zoo.formats.caffe import prototxt, schema
 from zoo.formats.options import Options
@@ -54,6 +54,12 @@ def caffemodel(blobs: dict[str, Sequence[np.ndarray]], tables: dict[str, tuple[s
     return net
 
 
+def fresh(path: Path) -> Path:
+    """The path, without its file: a Graph read from that is views of it."""
+    path.unlink(missing_ok=True)
+    return path
+
+
 def read(
     folder: Path,
     text: str,
@@ -63,7 +69,7 @@ def read(
     (folder / "net.prototxt").write_text(text)
     if blobs is None:
         return caffe.read(folder / "net.prototxt", options=options)
-    (folder / "net.caffemodel").write_bytes(caffemodel(blobs).SerializeToString())
+    fresh(folder / "net.caffemodel").write_bytes(caffemodel(blobs).SerializeToString())
     return caffe.read(folder / "net.prototxt", folder / "net.caffemodel", options=options)
 
 
@@ -518,7 +524,7 @@ def test_numbers_may_come_one_by_one_and_in_double_precision(tmp_path: Path, num
     field = {"float": "data* 5 float", "double": "data* 8 double"}[number]  # without [packed]: a tag before each
     tables = {**schema.BINARY, "Blob": ("shape 7 BlobShape", field)}
     expected = read(tmp_path, HEAD + CONV, WEIGHTS)
-    (tmp_path / "net.caffemodel").write_bytes(caffemodel(WEIGHTS, tables).SerializeToString())
+    fresh(tmp_path / "net.caffemodel").write_bytes(caffemodel(WEIGHTS, tables).SerializeToString())
     graph = caffe.read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
     for name, array in expected.params.items():
         assert graph.params[name].dtype == np.float32
@@ -534,7 +540,7 @@ def test_nvidias_raw_numbers(tmp_path: Path, kind: int | None, dtype: str) -> No
         del blob.data[:]
         if kind is not None:
             blob.half_data.append(kind)  # the same number of field, packed or not
-    (tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
+    fresh(tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
     halves = caffe.read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
     for name, array in graph.params.items():
         assert halves.params[name].dtype == np.float32
@@ -547,7 +553,7 @@ def test_halves_written_as_integers(tmp_path: Path) -> None:
         blob = net.layer[0].blobs.add(half_data=array.astype("<f2").view("<u2").ravel().tolist())
         blob.shape.dim.extend(array.shape)
     (tmp_path / "net.prototxt").write_text(HEAD + CONV)
-    (tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
+    fresh(tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
     graph = caffe.read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
     assert np.array_equal(graph.params["conv/0"], WEIGHTS["conv"][0].astype("<f2").astype(np.float32))
 
@@ -566,7 +572,7 @@ def test_damaged_numbers_of_forks_are_refused(tmp_path: Path, fields: dict[str, 
     net = caffemodel({"conv": []})
     net.layer[0].blobs.add(**fields).shape.dim.extend([4, 3, 3, 3])
     (tmp_path / "net.prototxt").write_text(HEAD + CONV)
-    (tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
+    fresh(tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
     with pytest.raises(FormatError, match=told):
         caffe.read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
 
@@ -609,7 +615,7 @@ def test_packed_numbers_may_come_in_pieces(tmp_path: Path) -> None:
     whole = net.layer[0].blobs[0].data.pop()
     net.layer[0].blobs[0].data.extend([whole[:100], whole[100:]])
     (tmp_path / "net.prototxt").write_text(HEAD + CONV)
-    (tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
+    fresh(tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
     graph = caffe.read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
     assert np.array_equal(graph.params["conv/0"], WEIGHTS["conv"][0].astype(np.float32))
 
@@ -630,7 +636,7 @@ def test_what_the_network_does_not_use_is_named_with_the_reason(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("blobs", "told"),
     [
-        ({}, "holds no layers"),
+        ({}, "is empty"),
         ({"other": [np.zeros(2)]}, r"lacks weights that net\.prototxt needs: conv \(blob 0, \(4, 3, 3, 3\)\), conv"),
         ({"conv": WEIGHTS["conv"][:1]}, r"lacks weights .*conv \(blob 1, \(4,\)\)"),
         ({"conv": [np.zeros((3, 4, 3, 3)), np.zeros(4)]}, r"blob 0 has shape \(3, 4, 3, 3\), .* needs \(4, 3, 3, 3\)"),
@@ -638,7 +644,7 @@ def test_what_the_network_does_not_use_is_named_with_the_reason(tmp_path: Path) 
     ],
 )
 def test_weights_of_another_network_are_refused(tmp_path: Path, blobs: Any, told: str) -> None:
-    with pytest.raises(FormatError, match=rf"^net\.caffemodel: .*{told}"):
+    with pytest.raises(FormatError, match=rf"net\.caffemodel: .*{told}"):
         read(tmp_path, HEAD + CONV, blobs)
 
 
@@ -648,7 +654,7 @@ def test_shapes_are_not_believed_before_they_are_compared_with_the_bytes(tmp_pat
         del net.layer[0].blobs[0].shape.dim[:]
         net.layer[0].blobs[0].shape.dim.extend(dims)
         (tmp_path / "net.prototxt").write_text(HEAD + CONV)
-        (tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
+        fresh(tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
         with pytest.raises(FormatError, match=r"layer 'conv': blob 0: (its shape|impossible shape)"):
             caffe.read(tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
 
@@ -942,7 +948,7 @@ def test_any_parameters_give_a_graph_or_a_zoo_error(tmp_path: Path, layers: Any)
 @given(CUTS)
 def test_mutated_weights_give_a_graph_or_a_zoo_error(tmp_path: Path, cuts: list[tuple[float, int, bytes]]) -> None:
     folder = GOLDEN / "v1_input_dim"
-    (tmp_path / "net.caffemodel").write_bytes(mutated((folder / "weights.caffemodel").read_bytes(), cuts))
+    fresh(tmp_path / "net.caffemodel").write_bytes(mutated((folder / "weights.caffemodel").read_bytes(), cuts))
     assert_only_zoo_errors(folder / "deploy.prototxt", tmp_path / "net.caffemodel")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -13,7 +14,9 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from zoo.errors import FormatError, UnsupportedError
+from zoo.formats import wire
 from zoo.formats.caffe import schema
+from zoo.formats.mapped import mapped
 
 MAX_BYTES = (1 << 31) - 1  # protobuf's own limit
 _MAX_RANK = 32  # Caffe's kMaxBlobAxes
@@ -22,6 +25,11 @@ _MAX_LAYERS = 100_000
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 # NVIDIA's enum Type (its caffe.proto); 3 and 4 are integers, which no layer's weights are.
 RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}
+
+MAX_NAME_BYTES = 200
+_V0 = 0
+# Field of the network -> the fields of such a layer that hold its name, its blobs, and a V0 layer (caffe.proto).
+_GENERATIONS = {100: (1, 7, None), 2: (4, 6, 1), _V0: (1, 50, None)}
 
 _CLASSES = schema.messages("zoo_caffe_weights", schema.BINARY)
 _UNPACKED = schema.messages("zoo_caffe_unpacked", schema.UNPACKED)["Blob"]
@@ -62,24 +70,27 @@ def read(path: Path) -> Mapping[str, list[Blob]]:
     Raises:
         FormatError: the file is damaged, or no caffemodel.
     """
-    raw = _bytes(path)
-    if raw.startswith(_HDF5):
+    data = memoryview(_mapped(path))
+    if bytes(data[:8]) == _HDF5:
         return _read_hdf5(path)
-    net = _parse(path, raw, "Net", "caffemodel")
-    if not net.layer and not net.layers:
+    try:
+        layers = [found for number, kind, value in wire.fields(data) for found in _layers(number, kind, value)]
+    except ValueError as error:
+        raise _no_message(path, data, "caffemodel") from error
+    if not layers:
         raise FormatError(f"{path.name}: holds no layers; expected a caffemodel")
-    if len(net.layer) + len(net.layers) > _MAX_LAYERS:
-        raise FormatError(f"{path.name}: holds {len(net.layer) + len(net.layers):,} layers; no network has so many")
+    if len(layers) > _MAX_LAYERS:
+        raise FormatError(f"{path.name}: holds {len(layers):,} layers; no network has so many")
     result: dict[str, list[Blob]] = {}
-    for layer in _layers(net):
-        if not layer.blobs:
+    for raw_name, blobs in layers:
+        if not blobs:
             continue
-        name = bytes(layer.name).decode("utf-8", errors="replace")
+        name = raw_name.decode("utf-8", errors="replace")
         _check_name(name, path)
         if name in result:
             raise FormatError(f"{path.name}: holds weights for two layers named {name!r}; cannot tell them apart")
         where = f"{path.name}: layer {name!r}"
-        result[name] = [Blob(_array(blob, f"{where}: blob {i}")) for i, blob in enumerate(layer.blobs)]
+        result[name] = [Blob(_array(blob, f"{where}: blob {i}")) for i, blob in enumerate(blobs)]
     return result
 
 
@@ -96,39 +107,33 @@ def mean(path: str | PathLike[str]) -> np.ndarray:
         FormatError: the file is damaged, or holds anything but one image.
     """
     path = Path(path)
-    blob = _parse(path, _bytes(path), "Blob", "mean image")
-    array = _array(blob, f"{path.name}: mean image")
+    data = memoryview(_mapped(path))
+    try:
+        list(wire.fields(data))
+    except ValueError as error:
+        raise _no_message(path, data, "mean image") from error
+    array = _array(data, f"{path.name}: mean image")
     shape = array.shape[1:] if array.ndim == 4 and array.shape[0] == 1 else array.shape
     if len(shape) != 3 or 0 in shape:
         raise FormatError(f"{path.name}: holds an array of shape {array.shape}; expected one image (1, C, H, W)")
     return array.reshape(shape)
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise FormatError(f"{path.name}: {size:,} bytes; protobuf files, as caffemodels are, end at {MAX_BYTES:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path.name}: cannot be read: {error.strerror or error}") from error
+def _mapped(path: Path) -> mmap.mmap:
+    data = mapped(path, "a Caffe file of weights")
+    if len(data) > MAX_BYTES:
+        raise FormatError(f"{path.name}: {len(data):,} bytes; protobuf files, as caffemodels are, end at {MAX_BYTES:,}")
+    return data
 
 
-def _parse(path: Path, raw: bytes, message: str, what: str) -> Any:
-    result: Any = _CLASSES[message]()
-    try:
-        result.ParseFromString(raw)
-    except DecodeError as error:
-        head = raw[:256]
-        hint = (
-            "were the prototxt and the caffemodel swapped?" if head.isascii() and b"\0" not in head else "get it anew"
-        )
-        raise FormatError(f"{path.name}: is no {what}, or is cut short ({len(raw):,} bytes); {hint}") from error
-    return result
+def _no_message(path: Path, data: memoryview, what: str) -> FormatError:
+    head = bytes(data[:256])
+    hint = "were the prototxt and the caffemodel swapped?" if head.isascii() and b"\0" not in head else "get it anew"
+    return FormatError(f"{path.name}: is no {what}, or is cut short ({len(data):,} bytes); {hint}")
 
 
 def _check_name(name: str, path: Path) -> None:
-    if len(name) > 200 or not name.isprintable():
+    if len(name) > MAX_NAME_BYTES or not name.isprintable():
         raise FormatError(f"{path.name}: {name[:40]!a}... is no layer's name; the file is damaged")
 
 
@@ -154,23 +159,85 @@ def _read_hdf5(path: Path) -> Mapping[str, list[Blob]]:
     return {name: [Blob(arrays[i]) for i in range(len(arrays))] for name, arrays in found.items()}
 
 
-def _layers(net: Any) -> list[Any]:
-    """All generations' layers; V0's lie one message deeper."""
-    return [*(layer.layer if layer.HasField("layer") else layer for layer in net.layers), *net.layer]
+def _layers(number: int, kind: int, value: int | memoryview) -> Iterator[tuple[bytes, list[memoryview]]]:
+    """Yields (name, blobs) if a field of the network is a layer, of any generation; V0's lie one message deeper."""
+    if not isinstance(value, memoryview) or kind != wire.BYTES or number not in _GENERATIONS:
+        return
+    name_field, blobs_field, inner_field = _GENERATIONS[number]
+    name, blobs = b"", []
+    for inner, its_kind, part in wire.fields(value):
+        if not isinstance(part, memoryview) or its_kind != wire.BYTES:
+            continue
+        if inner == inner_field:
+            yield from _layers(_V0, its_kind, part)
+            return
+        if inner == name_field:
+            name = bytes(part[: MAX_NAME_BYTES + 1])
+        elif inner == blobs_field:
+            blobs.append(part)
+    yield name, blobs
 
 
-def _array(blob: Any, where: str) -> np.ndarray:
-    shape = _shape(blob, where)
+def _array(blob: memoryview, where: str) -> np.ndarray:
+    try:
+        shape, array = _in_place(blob)
+        if array is None:
+            shape, array = _copied(_CLASSES["Blob"].FromString(bytes(blob)), where)
+    except (ValueError, DecodeError) as error:
+        raise FormatError(f"{where}: is cut short, or no array; the file is damaged") from error
+    if len(shape) > _MAX_RANK or any(n < 0 for n in shape):
+        raise FormatError(f"{where}: impossible shape {shape[:_MAX_RANK]}; the file is damaged")
     count = math.prod(shape)
-    forked = blob.HasField("raw_data") or (blob.half_data and not blob.data and not blob.double_data)
-    array = _halves(blob, where) if forked else _packed(blob)
-    if array is None or array.size != count:
-        # Numbers that are not packed are unknown to the fast message, which has kept them.
-        numbers = _unpacked(blob, where)
-        array = numbers if array is None or numbers.size else array
     if array.size != count:
         raise FormatError(f"{where}: its shape {shape} needs {count:,} numbers, the file holds {array.size:,}")
     return array.reshape(shape)
+
+
+def _in_place(blob: memoryview) -> tuple[tuple[int, ...], np.ndarray | None]:
+    """Returns shape and numbers of a blob as nearly all files have it: packed floats, left where they lie.
+
+    The numbers are None if the blob is of another kind.
+    """
+    legacy: dict[int, int] = {}
+    dims: list[int] | None = None
+    floats: list[memoryview] = []
+    for number, kind, value in wire.fields(blob):
+        if isinstance(value, int):
+            if number in (1, 2, 3, 4):
+                legacy[number] = wire.signed(value)
+        elif number == 7 and kind == wire.BYTES:
+            dims = (dims or []) + _dims(value)
+        elif number == 5 and kind == wire.BYTES:
+            floats.append(value)
+        elif number in (8, 10, 12) or kind != wire.BYTES:
+            return (), None
+    if dims is None:
+        dims = [legacy.get(i, 0) for i in (1, 2, 3, 4)] if legacy else []
+    if len(floats) != 1 or len(floats[0]) % 4:
+        return (), None
+    return tuple(dims), np.frombuffer(floats[0], "<f4")
+
+
+def _dims(shape: memoryview) -> list[int]:
+    found: list[int] = []
+    for number, _, value in wire.fields(shape):
+        if number == 1:
+            numbers = [value] if isinstance(value, int) else wire.varints(value)
+            found += [wire.signed(n) for _, n in zip(range(_MAX_RANK + 1), numbers, strict=False)]
+        if len(found) > _MAX_RANK:
+            break
+    return found
+
+
+def _copied(blob: Any, where: str) -> tuple[tuple[int, ...], np.ndarray]:
+    shape = _shape(blob)
+    forked = blob.HasField("raw_data") or (blob.half_data and not blob.data and not blob.double_data)
+    array = _halves(blob, where) if forked else _packed(blob)
+    if array is None or array.size != math.prod(shape):
+        # Numbers that are not packed are unknown to the fast message, which has kept them.
+        numbers = _unpacked(blob, where)
+        array = numbers if array is None or numbers.size else array
+    return shape, array
 
 
 def _packed(blob: Any) -> np.ndarray | None:
@@ -209,12 +276,8 @@ def _unpacked(blob: Any, where: str) -> np.ndarray:
         return np.array(slow.data or slow.double_data).astype(np.float32)
 
 
-def _shape(blob: Any, where: str) -> tuple[int, ...]:
+def _shape(blob: Any) -> tuple[int, ...]:
     legacy = any(blob.HasField(name) for name in ("num", "channels", "height", "width"))
     if blob.HasField("shape") or not legacy:
-        shape = tuple(int(n) for n in blob.shape.dim)
-    else:
-        shape = (blob.num, blob.channels, blob.height, blob.width)
-    if len(shape) > _MAX_RANK or any(n < 0 for n in shape):
-        raise FormatError(f"{where}: impossible shape {shape[:_MAX_RANK]}; the file is damaged")
-    return shape
+        return tuple(int(n) for n in blob.shape.dim)
+    return (blob.num, blob.channels, blob.height, blob.width)
