@@ -58,6 +58,12 @@ KINDS = {
         "test_a_huge_layer_allocates_nothing",
         "test_a_text_too_large_for_a_network_is_refused_unread",
     ],
+    ".params: wrong mark, sparse or int8 arrays, names without arg: and aux:": [
+        "test_bad_params_give_one_line_that_says_where",
+        "test_sparse_arrays_are_refused",
+        "test_all_types_of_numbers",
+        "test_arrays_are_views_under_their_bare_names_and_left_overs_are_told",
+    ],
     "safetensors: header over the limit, overlaps, holes": ["test_a_damaged_header_is_refused_in_one_line"],
     "NaN, infinity or nothing but zeros": ["test_weights_that_no_training_leaves_are_refused"],
     "a tensor missing or unused": [
