@@ -34,11 +34,13 @@ def test_the_test_image_is_defined_by_integers_alone() -> None:
         ({"value_range": [0, 1]}, "another range"),
     ],
 )
-def test_a_card_with_wrong_preprocessing_does_not_pass_the_check(nsfw_files, change: dict, what: str) -> None:
+def test_a_card_with_wrong_preprocessing_does_not_pass_the_check(
+    nsfw_files, tmp_path: Path, change: dict, what: str
+) -> None:
     card = json.loads(zoo.info("open-nsfw").model_dump_json(exclude_none=True))
     card["preprocessing"].update(change)
     with pytest.raises(ParityError, match=r"open-nsfw: output \d is .* OpenCV"):
-        convert_card(cards.card(card), nsfw_files())
+        convert_card(cards.card(card), nsfw_files(), tmp_path)
 
 
 @pytest.mark.weights
@@ -47,7 +49,7 @@ def test_a_damaged_file_is_named_as_the_card_names_it(nsfw_files, tmp_path: Path
     cut = tmp_path / "0123456789abcdef"
     cut.write_bytes(files["weights"].read_bytes()[:100_000])
     with pytest.raises(FormatError, match=r"^open-nsfw: .*resnet_50_1by2_nsfw\.caffemodel") as caught:
-        convert_card(zoo.info("open-nsfw"), {**files, "weights": cut})
+        convert_card(zoo.info("open-nsfw"), {**files, "weights": cut}, tmp_path)
     assert "0123456789abcdef" not in str(caught.value)
 
 
@@ -59,7 +61,7 @@ def test_a_file_that_was_changed_after_it_was_verified_is_refused(nsfw_files, tm
     edited = tmp_path / "edited"
     edited.write_bytes(raw)
     with pytest.raises(FormatError, match=r"resnet_50_1by2_nsfw\.caffemodel was changed after it was verified; delete"):
-        convert_card(zoo.info("open-nsfw"), {**files, "weights": edited})
+        convert_card(zoo.info("open-nsfw"), {**files, "weights": edited}, tmp_path)
 
 
 @pytest.mark.weights

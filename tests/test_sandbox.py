@@ -57,6 +57,24 @@ def everything() -> Graph:
     return Graph("net", {"data": (3, 8, 8)}, ("y",), (Node("Op", "y", ("data", "", *params), ("y",), attrs),), params)
 
 
+def test_arrays_that_lie_in_the_file_are_not_copied(tmp_path: Path) -> None:
+    path = GOLDEN / "pytorch" / "legacy.pth"
+    found = pytorch.read(path)
+    odd = {"view": found["conv.weight"][:, ::-1], **found}
+    graph_io.save(odd, tmp_path, [path])
+    assert (tmp_path / graph_io.ARRAYS).stat().st_size <= odd["view"].nbytes + 64
+    after = graph_io.load(tmp_path, [path])
+    assert isinstance(after, dict)
+    assert list(after) == list(odd)
+    assert all(np.array_equal(after[name], odd[name]) for name in odd)
+    with pytest.raises(FormatError, match="not a Graph that was read"):
+        graph_io.load(tmp_path)  # without the file
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(FormatError, match="outside the file"):
+        graph_io.load(tmp_path, [cut])
+
+
 def test_graph_survives_the_way_through_a_folder(tmp_path: Path) -> None:
     before = everything()
     graph_io.save(before, tmp_path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import keras
 import numpy as np
 
 import zoo
-from zoo import architectures, formats
+from zoo import architectures, artifact, formats
 from zoo.artifact import CONVERTER
-from zoo.build import Affine, build
+from zoo.build import Affine, build, describe
 from zoo.errors import FormatError, ParityError, UnsupportedError, UsageError
 from zoo.formats.options import Options
 from zoo.graph import Graph
@@ -30,46 +31,52 @@ from zoo.schema import ModelCard, Preprocessing, PyTorchSource
 _IGNORED = {"num_batches_tracked": "counts training steps; inference does not use it"}
 
 
-def convert_card(
-    card: ModelCard, files: Mapping[str, Path], *, sandbox: bool = False
-) -> tuple[keras.Model, dict[str, Any]]:
-    """Converts a registered model and compares it with the origin framework's output.
+def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sandbox: bool = False) -> dict[str, Any]:
+    """Converts a registered model into an artifact, and compares that with the origin framework's output.
 
     Args:
-        card: the model's card; its preprocessing goes inside the model.
+        card: the model's card; its preprocessing goes inside the model, which takes RGB 0..255, NHWC, and gives
+            probabilities.
         files: role -> verified file.
+        folder: an empty folder for the artifact.
         sandbox: read the files in a child process with limits (`zoo.sandbox`).
 
     Returns:
-        (model, receipt): the model takes RGB 0..255, NHWC, and gives probabilities.
+        The receipt, which is also in the folder.
 
     Raises:
         FormatError: a file is damaged, or holds other tensors than the network has.
         ParityError: the model's numbers are not the origin's.
     """
-    try:
-        graph = _with_sane_numbers(_graph_of(card, files, _reader(sandbox)))
-    except FormatError as error:
-        # The cache names files by their hash, which tells a user nothing.
-        message = str(error)
-        for role, path in files.items():
-            message = message.replace(path.name, card.files[role].name)
-        raise type(error)(f"{card.name}: {message}") from error
-    fingerprints = {role: _fingerprint(path) for role, path in files.items()}
+    with ThreadPoolExecutor(1) as pool:  # hashing goes on while the files are read and the network is built
+        hashing = {role: pool.submit(_fingerprint, path) for role, path in files.items()}
+        try:
+            graph = _with_sane_numbers(_graph_of(card, files, _reader(sandbox)))
+        except FormatError as error:
+            # The cache names files by their hash, which tells a user nothing.
+            message = str(error)
+            for role, path in files.items():
+                message = message.replace(path.name, card.files[role].name)
+            raise type(error)(f"{card.name}: {message}") from error
+        model, arrays = describe(graph, affine=_affine(card.preprocessing), name=card.name)
+        fingerprints = {role: future.result() for role, future in hashing.items()}
     for role, found in fingerprints.items():
         if card.files[role].sha256 not in ("unknown", found["sha256"]):
             raise FormatError(
                 f"{card.name}: {card.files[role].name} was changed after it was verified; "
                 f"delete {files[role]} and get the model again"
             )
-    model = with_probabilities(build(graph, affine=_affine(card.preprocessing), name=card.name))
+    hashes = artifact.save(with_probabilities(model), folder, arrays)
+    (folder / "card.json").write_text(card.model_dump_json(indent=1))
     receipt = {
         "model": card.name,
         **_made_of(graph),
         "files": {role: {"name": card.files[role].name, **found} for role, found in fingerprints.items()},
-        "parity": parity(card, model),
+        # Of what was written, not of what was meant to be.
+        "parity": parity(card, artifact.load(folder)) if card.check else None,
     }
-    return model, receipt
+    artifact.seal(folder, receipt, hashes)
+    return receipt
 
 
 def convert_files(

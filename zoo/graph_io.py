@@ -1,5 +1,7 @@
 """What a format reader returns, as a folder: graph.json and, one array behind the other, arrays.bin.
 
+Arrays that are views of the file that was read are not written: graph.json says where in that file they lie.
+
 The folder crosses from the process that reads untrusted files to the one that uses them, so nothing in it can run code
 and nothing in it is believed: every name, type, shape and offset is checked. Not safetensors, because its writer holds
 all arrays in memory a second time, and parameters come by names that it would have to be taught to escape.
@@ -11,13 +13,14 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from zoo.errors import FormatError
+from zoo.formats.mapped import place_of
 from zoo.graph import Graph, Node, Param
 
 GRAPH = "graph.json"
@@ -33,9 +36,16 @@ _DTYPES = {
 }
 
 
-def save(model: Graph | Mapping[str, np.ndarray], folder: Path) -> None:
-    """Writes a Graph, or arrays by name, into an existing folder; arrays are written from where they lie, uncopied."""
-    with (folder / ARRAYS).open("wb") as stream:
+def save(model: Graph | Mapping[str, np.ndarray], folder: Path, files: Sequence[Path] = ()) -> None:
+    """Writes a Graph, or arrays by name, into an existing folder; arrays are written from where they lie, uncopied.
+
+    Args:
+        model: what a reader returned.
+        folder: the folder.
+        files: those that were read, and which `load` will be given too.
+    """
+    with (folder / ARRAYS).open("wb") as out:
+        stream = _Out(out, files)
         if isinstance(model, Graph):
             facts: dict[str, Any] = {
                 "name": model.name,
@@ -54,18 +64,22 @@ def save(model: Graph | Mapping[str, np.ndarray], folder: Path) -> None:
     (folder / GRAPH).write_text(json.dumps(facts), "utf-8")
 
 
-def load(folder: Path) -> Graph | dict[str, np.ndarray]:
-    """Reads what `save` wrote; arrays are read-only views into the mapped file.
+def load(folder: Path, files: Sequence[Path] = ()) -> Graph | dict[str, np.ndarray]:
+    """Reads what `save` wrote; arrays are read-only views into the mapped files.
+
+    Args:
+        folder: the folder.
+        files: as `save` was given them.
 
     Raises:
-        FormatError: the folder holds something else.
+        FormatError: the folder holds something else, or a file cannot be read.
     """
     try:
         path = folder / GRAPH
         if path.stat().st_size > MAX_DESCRIPTION:
             raise ValueError(f"{GRAPH} has more than {MAX_DESCRIPTION} bytes")
         facts = json.loads(path.read_text("utf-8"))
-        data = _mapped(folder / ARRAYS)
+        data = _In(folder / ARRAYS, files)
         params = {str(name): _param(value, data) for name, value in facts["params"].items()}
         if "nodes" not in facts:
             return {name: _array_only(name, value) for name, value in params.items()}
@@ -83,24 +97,46 @@ def load(folder: Path) -> Graph | dict[str, np.ndarray]:
         raise FormatError(f"{folder}: not a Graph that was read ({error})") from error
 
 
-def _written(value: np.ndarray | Param, stream: BinaryIO) -> list[Any]:
-    """Writes an array; returns [dtype, shape, offset], or [shape] for a parameter without one."""
+class _Out(NamedTuple):
+    stream: BinaryIO
+    files: Sequence[Path]
+
+
+class _In:
+    """The bytes of arrays.bin (index -1) and of the files that were read, each mapped when it is needed."""
+
+    def __init__(self, own: Path, files: Sequence[Path]) -> None:
+        self.paths = {-1: own, **dict(enumerate(files))}
+        self.data: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if index not in self.data:
+            self.data[index] = _mapped(self.paths[index])
+        return self.data[index]
+
+
+def _written(value: np.ndarray | Param, out: _Out) -> list[Any]:
+    """Writes an array; returns [dtype, shape, offset, file], or [shape] for a parameter without one."""
     if isinstance(value, Param):
         return [list(value.shape)]
+    place = place_of(value) if value.dtype.str in _DTYPES else None
+    if place is not None and place[0] in out.files:
+        return [value.dtype.str, list(value.shape), place[1], out.files.index(place[0])]
     array = np.ascontiguousarray(value).reshape(value.shape)
     if array.dtype.str not in _DTYPES:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype.str not in _DTYPES:
         raise FormatError(f"an array of {array.dtype} cannot be kept; expected numbers")
+    stream = out.stream
     start = stream.tell()
     stream.write(bytes(-start % _ALIGNMENT))
     offset = stream.tell()
     if array.size:
         stream.write(array.reshape(-1).view(np.uint8).data)
-    return [array.dtype.str, list(array.shape), offset]
+    return [array.dtype.str, list(array.shape), offset, -1]
 
 
-def _plain(value: Any, stream: BinaryIO) -> Any:
+def _plain(value: Any, stream: _Out) -> Any:
     """Returns an attribute as JSON: sequences as lists, which `_attribute` makes tuples again."""
     if isinstance(value, np.ndarray):
         return {"array": _written(value, stream)}
@@ -113,7 +149,7 @@ def _plain(value: Any, stream: BinaryIO) -> Any:
     return [_plain(item, stream) for item in value]
 
 
-def _attribute(value: Any, data: np.ndarray) -> Any:
+def _attribute(value: Any, data: _In) -> Any:
     if isinstance(value, list):
         return tuple(_attribute(item, data) for item in value)
     if isinstance(value, dict):
@@ -123,7 +159,7 @@ def _attribute(value: Any, data: np.ndarray) -> Any:
     return value
 
 
-def _node(value: Any, data: np.ndarray) -> Node:
+def _node(value: Any, data: _In) -> Node:
     op, name, inputs, outputs, attrs = value
     return Node(
         _text(op),
@@ -134,17 +170,17 @@ def _node(value: Any, data: np.ndarray) -> Node:
     )
 
 
-def _param(value: Any, data: np.ndarray) -> np.ndarray | Param:
+def _param(value: Any, data: _In) -> np.ndarray | Param:
     if len(value) == 1:
         return Param(_shape(value[0]))
-    name, shape, offset = value
+    name, shape, offset, index = value
     dtype, shape = _DTYPES[name], _shape(shape)
-    if len(shape) > 32 or not isinstance(offset, int):
-        raise ValueError("an array has more than 32 dimensions, or no offset")
+    if len(shape) > 32 or type(offset) is not int or type(index) is not int:
+        raise ValueError("an array has more than 32 dimensions, or no place")
     end = offset + math.prod(shape) * dtype.itemsize
-    if offset < 0 or offset % _ALIGNMENT or end > data.size:
+    if offset < 0 or end > data[index].size:
         raise ValueError("an array lies outside the file")
-    return data[offset:end].view(dtype).reshape(shape)
+    return data[index][offset:end].view(dtype).reshape(shape)
 
 
 def _array_only(name: str, value: np.ndarray | Param) -> np.ndarray:

@@ -286,11 +286,8 @@ def _artifact(
             files = fetch(card, source=source, offline=offline, progress=progress, jobs=jobs)
             from zoo.convert import convert_card
 
-            model, receipt = convert_card(card, files, sandbox=not is_builtin(card) if sandbox is None else sandbox)
             with cache.atomic_folder(folder) as temporary:
-                hashes = artifact.save(model, temporary)
-                (temporary / "card.json").write_text(card.model_dump_json(indent=1))
-                artifact.seal(temporary, receipt, hashes)
+                convert_card(card, files, temporary, sandbox=not is_builtin(card) if sandbox is None else sandbox)
             if os.environ.get("ZOO_KEEP_ORIGINALS", "").lower() in ("0", "false", "no", "off"):
                 from zoo import storage
 

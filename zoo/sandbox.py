@@ -110,7 +110,7 @@ def read(
         from zoo import graph_io
 
         try:
-            return graph_io.load(folder)
+            return graph_io.load(folder, [path.absolute() for path in paths])
         except FormatError as error:
             raise FormatError(f"{where}: {str(error).replace(str(folder), 'the reader gave')}") from error
 
@@ -212,7 +212,7 @@ def child(request: dict[str, Any]) -> None:
             model = formats.read(files, request["format"], options)
         else:
             model = formats.read_parts(request["format"], files, options)
-        graph_io.save(model, folder)
+        graph_io.save(model, folder, files)
         code = 0
     except ZooError as error:
         code = _tell(folder, type(error).__name__, str(error))

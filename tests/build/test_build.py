@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from zoo import artifact
-from zoo.build import OPS, Affine, build
+from zoo.build import OPS, Affine, build, describe
 from zoo.convert import relative_error
 from zoo.errors import UnsupportedError
 from zoo.graph import Graph, Node, Param
@@ -160,3 +160,17 @@ def test_origin_names_become_names_that_every_backend_takes() -> None:
     nodes = (Node("Relu", "inception_3a/relu", ("x",), ("a",)), Node("Relu", "inception_3a.relu", ("a",), ("b",)))
     names = [layer.name for layer in build(Graph("names", {"x": (3, 4, 4)}, ("b",), nodes)).layers]
     assert names == ["x", "inception_3a_relu", "inception_3a_relu_2"]
+
+
+@pytest.mark.parametrize("name", [name for name, spec in CASES.items() if spec["params"]])
+def test_what_is_described_is_what_is_built(name: str, tmp_path: Path) -> None:
+    graph = graph_of(name)
+    model, arrays = describe(graph)
+    if not model.variables:
+        pytest.skip("its arrays are numbers of its operations")
+    assert all(variable._value is None for variable in model.variables)  # nothing was computed for them
+    artifact.save(model, tmp_path, arrays)
+    loaded, built = artifact.load(tmp_path), build(graph)
+    assert [variable.path for variable in loaded.weights] == [variable.path for variable in built.weights]
+    for ours, theirs in zip(loaded.weights, built.weights, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from zoo.build import (
     activation,
@@ -80,11 +81,42 @@ def build(graph: Graph, *, affine: Affine | None = None, name: str | None = None
     Raises:
         UnsupportedError: the Graph has ops that have no Keras counterpart; all of them are named.
     """
+    return _build(Context(_bound(graph)), affine, name)
+
+
+def describe(
+    graph: Graph, *, affine: Affine | None = None, name: str | None = None
+) -> tuple[keras.Model, dict[str, np.ndarray]]:
+    """Builds the Keras model of a Graph without its values, which so need not pass through the backend to be kept.
+
+    Args:
+        graph: as for `build`.
+        affine: as for `build`.
+        name: as for `build`.
+
+    Returns:
+        (model, arrays): the model of `build`, good for its structure and config alone, and `<layer>/<variable>` -> the
+        variable's values, mostly views of the Graph's parameters, perhaps with more axes than the variable has.
+
+    Raises:
+        UnsupportedError: as `build`.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    with keras.StatelessScope(initialize_variables=False):
+        return _build(Context(_bound(graph), arrays), affine, name), arrays
+
+
+def _bound(graph: Graph) -> Graph:
+    """Returns the Graph itself after checking that it is well formed and has its values."""
     graph.check()
     unbound = [key for key, value in graph.params.items() if isinstance(value, Param)]
     if unbound:
         raise UnsupportedError(f"{graph.name}: {len(unbound)} parameters have no values ({unbound[0]}, ...); bind them")
-    context = Context(graph)
+    return graph
+
+
+def _build(context: Context, affine: Affine | None, name: str | None) -> keras.Model:
+    graph = context.graph
     inputs = [_input(context, key, dims, affine) for key, dims in graph.inputs.items()]
     _build_nodes(context)
     stored = [key for key in graph.outputs if key in graph.params]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -9,6 +10,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
+from zoo.arrays import contiguous
 from zoo.build.layout import Order, Value, standard
 from zoo.graph import Graph, Node
 from zoo.heads import layer_name_of
@@ -28,6 +30,7 @@ class Context:
 
     Args:
         graph: the Graph that is built.
+        arrays: if given, layers are made without values, which are put here as `<layer>/<variable>` instead.
 
     Attributes:
         values: name in the Graph -> what was built for it.
@@ -36,8 +39,9 @@ class Context:
         reversed_inputs: values that hold RGB where the origin has BGR.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, arrays: dict[str, np.ndarray] | None = None) -> None:
         self.graph = graph
+        self.arrays = arrays
         self.values: dict[str, Value] = {}
         self.consumers: dict[str, list[Node]] = defaultdict(list)
         self.absorbed: set[str] = set()
@@ -126,15 +130,19 @@ class Context:
             kind: a built-in Keras layer class.
             node: the node it stands for.
             inputs: Keras tensor or list of them.
-            weights: variable name (`kernel`, `bias`, `gamma`, ...) -> array in Keras's layout.
+            weights: variable name (`kernel`, `bias`, `gamma`, ...) -> array in Keras's layout, or a view of it with
+                more axes that has its numbers in the same order.
             config: further arguments of the layer; `suffix` for its name, if the node becomes several layers.
         """
         suffix = config.pop("suffix", "")
-        given = {
-            _INITIALIZER.get((kind, key), f"{key}_initializer"): _given(array, f"{node.name} ({node.op}): {key}")
-            for key, array in (weights or {}).items()
-        }
-        layer = kind(name=self.unique(f"{node.name}.{suffix}" if suffix else node.name), **config, **given)
+        name = self.unique(f"{node.name}.{suffix}" if suffix else node.name)
+        given = {}
+        for key, array in (weights or {}).items():
+            initializer = _given(array, f"{node.name} ({node.op}): {key}", stored=self.arrays is None)
+            given[_INITIALIZER.get((kind, key), f"{key}_initializer")] = initializer
+            if self.arrays is not None:
+                self.arrays[f"{name}/{key}"] = array
+        layer = kind(name=name, **config, **given)
         result = layer(inputs)
         for key in given:
             setattr(layer, key, _default(key))
@@ -150,11 +158,14 @@ class Context:
         return Refused(f"{node.name} ({node.op}): {what}")
 
 
-def _given(array: np.ndarray, where: str) -> Callable[..., Any]:
+def _given(array: np.ndarray, where: str, *, stored: bool) -> Callable[..., Any]:
+    """Returns the initialiser that gives an array, or without `stored` only checks that it fits."""
+
     def initializer(shape: tuple[int, ...], dtype: Any = None) -> Any:
-        if tuple(shape) != array.shape:
+        viewed = array.ndim > len(shape) and array.size == math.prod(shape)
+        if tuple(shape) != array.shape and not viewed:
             raise Refused(f"{where}: array has shape {array.shape}, the layer needs {tuple(shape)}")
-        return np.ascontiguousarray(array, dtype=np.float32)
+        return contiguous(array).reshape(shape) if stored else keras.ops.zeros(shape, dtype)
 
     return initializer
 

@@ -56,7 +56,7 @@ def _dense(context: Context, node: Node, value: Value, kernel: np.ndarray, bias:
     if value.shape[-1] != inputs:
         raise context.refuse(node, f"takes {inputs} inputs, but gets {value.shape[-1]}")
     if value.rows is not None:
-        kernel = value.rows.permuted(kernel)
+        kernel = value.rows.view(kernel)  # moved once, where it is copied into the layer
     if bias is None:
         last = tuple(units if axis == value.rank - 1 else 1 for axis in range(value.rank))
         bias = bias_behind(context, node, last)

@@ -27,9 +27,13 @@ class Rows(NamedTuple):
 
     def permuted(self, array: np.ndarray) -> np.ndarray:
         """Returns an array whose first axis counts the origin's positions, with those of the tensor instead."""
+        return self.view(array).reshape(array.shape)
+
+    def view(self, array: np.ndarray) -> np.ndarray:
+        """Returns `permuted` as a view, whose first axis is therefore still as many as there are `sizes`."""
         rest = array.shape[1:]
         axes = (*self.order, *range(len(self.sizes), len(self.sizes) + len(rest)))
-        return array.reshape(*self.sizes, *rest).transpose(axes).reshape(array.shape)
+        return array.reshape(*self.sizes, *rest).transpose(axes)
 
 
 class Value(NamedTuple):

@@ -2,12 +2,11 @@
 
 Run from the repository's root with `opencv-python-headless<5`, numpy and protobuf:
 
-    PYTHONPATH=. python tests/golden/caffe/make.py NETS
+    PYTHONPATH=. python tests/golden/caffe/make.py [CASE...]
 
-NETS is a folder with real network definitions, `<name>/deploy.prototxt`; they are made narrow and small here. OpenCV
-reads what Caffe reads but for LRN's k and InnerProduct's transpose (ignored), Bias and round_mode (unknown), so no
-case has those. zoo's reader is used for one
-thing: to tell the shapes of the weights to generate; a wrong one makes OpenCV refuse the file.
+OpenCV reads what Caffe reads but for LRN's k and InnerProduct's transpose (ignored), Bias and round_mode (unknown), so
+no case has those; make_caffe.py has them, with Caffe itself, which gives these cases' numbers as well. zoo's reader is
+used for one thing: to tell the shapes of the weights to generate; a wrong one makes OpenCV refuse the file.
 """
 
 from __future__ import annotations
@@ -114,13 +113,13 @@ CASES: dict[str, str] = {
     "concat_channels": head(3, 6, 6) + TWO + layer("Concat", "out", "", "b data a"),
     "concat_height": head(3, 6, 5) + TWO + layer("Concat", "out", "concat_param { axis: 2 }", "a b"),
     "concat_dim": head(3, 6, 5) + TWO + layer("Concat", "out", "concat_param { concat_dim: 1 }", "a b"),
-    "split_in_place": head(3, 8, 8)
+    "split_two": head(3, 8, 8)
     + conv("conv", "num_output: 4 kernel_size: 3")
     + 'layer { name: "split" type: "Split" bottom: "conv" top: "left" top: "right" }\n'
-    + layer("ReLU", "relu_left", "", "left", "left")
-    + layer("TanH", "tanh_right", "", "right", "right")
-    + layer("TanH", "tanh_again", "", "right", "right")
-    + layer("Eltwise", "out", "", "left right"),
+    + layer("ReLU", "relu_left", "", "left")
+    + layer("TanH", "tanh_right", "", "right")
+    + layer("TanH", "tanh_again", "", "tanh_right", "tanh_right")
+    + layer("Eltwise", "out", "", "relu_left tanh_right"),
     "softmax_map": head(5, 4, 3) + layer("Softmax", "prob"),
     "softmax_flat": head(5, 2, 2) + layer("Flatten", "flat")
     + layer("Softmax", "prob", "softmax_param { axis: 1 }", "flat"),
@@ -130,6 +129,8 @@ CASES: dict[str, str] = {
     + conv("conv", "num_output: 3 kernel_size: 1", "reshape"),
     "reshape_axis": head(4, 6, 3)
     + layer("Reshape", "reshape", "reshape_param { shape { dim: 3 dim: 8 dim: -1 } axis: 1 }"),
+    "interp_size": head(3, 6, 5) + layer("Interp", "out", "interp_param { height: 11 width: 13 }"),
+    "interp_zoom": head(3, 6, 5) + layer("Interp", "out", "interp_param { zoom_factor: 3 }"),
     "v1_input_dim": """name: "old"
 input: "data"
 input_dim: 1 input_dim: 3 input_dim: 12 input_dim: 12
@@ -145,37 +146,6 @@ layers { name: "prob" type: SOFTMAX bottom: "fc2" top: "prob" }
     "input_shape": 'name: "shaped"\ninput: "image"\ninput_shape { dim: 1 dim: 3 dim: 9 dim: 8 }\n'
     + conv("conv", "num_output: 4 kernel_size: 3", "image"),
 }  # fmt: skip
-
-# Real definition -> (divide num_output by, input size, kernel of the last average pooling or 0).
-NETS = {
-    "bvlc-alexnet": (64, 99, 0),
-    "bvlc-googlenet": (16, 64, 2),
-    "mobilenet-v1-shicai": (16, 64, 0),
-    "nin-imagenet": (32, 99, 2),
-    "resnet-50-kaiming": (64, 64, 2),
-    "squeezenet-v1.1": (8, 64, 0),
-    "vgg16-ilsvrc2014": (64, 64, 0),
-}
-
-
-def narrow(text: str, divisor: int, size: int, last_kernel: int) -> str:
-    """The same network with fewer channels, a smaller input and ten classes."""
-
-    def fewer(match: re.Match[str]) -> str:
-        count = int(match[2])
-        return match[1] + str(10 if count == 1000 else max(2, count // divisor // 2 * 2))
-
-    text = re.sub(r"#[^\n]*", "", text)
-    groups = {int(n) for n in re.findall(r"group: (\d+)", text)}
-    text = re.sub(r"(num_output: )(\d+)", fewer, text)
-    if groups - {2}:  # one group per channel
-        text = re.sub(r"(group: )(\d+)", fewer, text)
-    text = re.sub(r"(weight|bias)_filler\s*\{[^}]*\}", "", text)
-    text = re.sub(r"param\s*\{\s*lr_mult[^}]*\}", "", text)
-    text = re.sub(r"dim: (224|227)", f"dim: {size}", text)
-    if last_kernel:
-        text = re.sub(r"kernel_size: [67](\s+stride: 1\b)", rf"kernel_size: {last_kernel}\1", text)
-    return re.sub(r"\n\s*\n+", "\n", text)
 
 
 def messages() -> type:
@@ -291,23 +261,7 @@ def answer(folder: Path, x: np.ndarray, until: str = "") -> np.ndarray:
     return net.forward(until) if until else net.forward()
 
 
-def settle(folder: Path, text: str, graph: object, blobs: dict, x: np.ndarray, rng: np.random.Generator) -> None:
-    """Sets running statistics from what arrives, then moves them, so that activations keep their size to the end."""
-    made = {node.outputs[0]: node for node in graph.nodes}
-    for node in graph.nodes:
-        if node.op != "BatchNormalization" or node.inputs[0] not in made:
-            continue
-        arrived = answer(folder, x, node.inputs[0])
-        name = node.inputs[3].rsplit("/", 1)[0]
-        count = blobs[name][2]
-        spread = arrived.std(axis=(0, 2, 3))
-        mean = arrived.mean(axis=(0, 2, 3)) + rng.normal(0, 0.3, spread.shape) * spread
-        variance = (spread * rng.uniform(0.8, 1.3, spread.shape)) ** 2 + 1e-3
-        blobs[name][0], blobs[name][1] = mean * count, variance * count
-        write_weights(folder / "weights.caffemodel", text, blobs)
-
-
-def make(name: str, text: str, *, deep: bool = False) -> None:
+def make(name: str, text: str) -> None:
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -320,8 +274,6 @@ def make(name: str, text: str, *, deep: bool = False) -> None:
         x = network_input(image)
         blobs = generate(graph, rng)
         write_weights(folder / "weights.caffemodel", text, blobs)
-        if deep:
-            settle(folder, text, graph, blobs, x, rng)
         output = answer(folder, x)
         change = np.abs(output[0] - output[1]).max() / np.abs(output).max()
         if np.isfinite(output).all() and change > 0.05:
@@ -333,13 +285,23 @@ def make(name: str, text: str, *, deep: bool = False) -> None:
     print(f"{name}: output {output.shape}, max {np.abs(output).max():.3g}, change {change:.2g}, seed {seed}")
 
 
-def main(nets: Path) -> None:
+def halve(name: str, source: str) -> None:
+    """A case once more, with its inner products' weights as OpenCV writes halves: in NVIDIA's fields."""
+    folder = HERE / name
+    shutil.copytree(HERE / source, folder, dirs_exist_ok=True)
+    weights = folder / "weights.caffemodel"
+    cv2.dnn.shrinkCaffeModel(str(HERE / source / weights.name), str(weights), ["InnerProduct"])
+    x = network_input(np.load(folder / "input.npy"))
+    np.save(folder / "output.npy", answer(folder, x))
+
+
+def main(only: list[str]) -> None:
     for name, text in CASES.items():
-        make(name, text)
-    for name, (divisor, size, last_kernel) in NETS.items():
-        text = (nets / name / "deploy.prototxt").read_text()
-        make(f"net_{name}", narrow(text, divisor, size, last_kernel), deep=True)
+        if not only or name in only:
+            make(name, text)
+    if not only or "half_nvidia" in only:
+        halve("half_nvidia", "inner_product_of_map")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,14 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import FormatError
+from zoo.errors import FormatError, UsageError
 from zoo.formats.caffe import legacy, prototxt
+from zoo.formats.options import Options
 
 MAX_LAYERS = 10_000
 MAX_SIZE = 1 << 31
 MAX_NAME = 200
 
 DATA = frozenset({"Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "AnnotatedData"})
+# Layers whose tops lie in their bottom's memory, and those that change nothing when they run in place at test time.
+SHARING = frozenset({"Split", "Flatten", "Reshape"})
+UNCHANGING = frozenset({"Split", "Flatten", "Reshape", "Dropout"})
 # A loss with a counterpart at inference, and that counterpart; any other loss or measurement leaves its first input.
 LOSSES = {"SoftmaxWithLoss": "Softmax", "SoftmaxLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
 _MEASURES = re.compile(r"Accuracy|Silence|HDF5Output|\w*Loss")
@@ -34,6 +39,8 @@ class Layer:
         tops: the values it makes.
         where: file, line, name and type, for messages.
         unknown: its fields that no table knows and that may matter.
+        blobs: names of the tops.
+        torn: says which bottom another layer has changed in place through memory that the two share.
     """
 
     name: str
@@ -43,6 +50,8 @@ class Layer:
     tops: tuple[int, ...]
     where: str
     unknown: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
+    torn: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class Network:
         layers: in the order in which they run.
         outputs: the values that the network returns.
         dropped: layer name -> why inference does without it.
+        batch: the batch that the first input states; 0 if none. It means nothing, but reshapes may be written for it.
     """
 
     name: str
@@ -62,30 +72,35 @@ class Network:
     layers: tuple[Layer, ...]
     outputs: tuple[int, ...]
     dropped: Mapping[str, str]
+    batch: int = 0
 
 
-def read(path: Path) -> Network:
+def read(path: Path, options: Options) -> Network:
     """Reads a prototxt.
 
     Args:
         path: the network definition, for deployment or training, in the spelling of any of Caffe's generations.
+        options: the input's shape, and where to end.
 
     Raises:
         FormatError: the file is damaged or contradicts itself.
+        UsageError: there is nothing of the name where the network is to end.
     """
     net, scan = prototxt.parse(path)
     if not net.layer:
         raise FormatError(f"{path.name}: holds no layers; expected a Caffe network definition")
     if len(net.layer) > MAX_LAYERS:
         raise FormatError(f"{path.name}: has {len(net.layer):,} layers; at most {MAX_LAYERS:,} are read")
-    return _Reader(path.name, net, scan).network()
+    return _Reader(path.name, net, scan, options).network()
 
 
 class _Reader:
     """State of one pass over the layers: which value each blob name stands for at this point."""
 
-    def __init__(self, file: str, net: Any, scan: prototxt.Scan) -> None:
-        self.file, self.net, self.scan = file, net, scan
+    def __init__(self, file: str, net: Any, scan: prototxt.Scan, options: Options) -> None:
+        self.file, self.net, self.scan, self.options = file, net, scan, options
+        self.batch = 0
+        self.memory = _Memory()
         self.values: dict[str, int] = {}  # blob name -> its value now
         self.count = 0
         self.inputs: dict[str, tuple[int, tuple[int, ...] | None]] = {}
@@ -97,6 +112,8 @@ class _Reader:
         _check_names((self.net.name, *self.net.input), self.file)
         for blob, shape in _declared_inputs(self.net, self.file):
             self._add_input(blob, shape, self.file)
+        declared = [*self.net.input_dim[:1], *(shape.dim[0] for shape in self.net.input_shape[:1] if shape.dim)]
+        self.batch = declared[0] if declared else 0
         for index, spec in enumerate(self.net.layer):
             spec = legacy.upgrade(spec)
             _check_names((spec.name, spec.type, *spec.bottom, *spec.top), f"{self.file}:{self.scan.lines[index]}")
@@ -109,10 +126,41 @@ class _Reader:
                 self._add_layer(spec, where, tuple(self.scan.unknown.get(index, ())))
         self._end_in_losses()
         layers = legacy.without_padding_layers(self.layers)
+        ends = None
+        if self.options.until is not None:
+            ends = self._value_of(self.options.until, layers)
+            layers = self._needed_for(ends, layers)
         read = {value for layer in layers for value in layer.bottoms}
         made = {value: None for layer in layers for value in layer.tops if value not in read}
         used = {blob: entry for blob, entry in self.inputs.items() if entry[0] in read}
-        return Network(self.net.name or self.file.rsplit(".", 1)[0], used, tuple(layers), tuple(made), self.dropped)
+        if self.options.input_shape is not None:
+            used = _with_shape(used, self.options.input_shape)
+        name = self.net.name or self.file.rsplit(".", 1)[0]
+        outputs = tuple(made) if ends is None else (ends,)
+        return Network(name, used, tuple(layers), outputs, self.dropped, self.batch)
+
+    def _value_of(self, name: str, layers: Sequence[Layer]) -> int:
+        """The value to end at: what a layer of that name makes, else the last that a blob of that name holds."""
+        for layer in layers:
+            if layer.name == name and layer.tops:
+                return layer.tops[0]
+        made = {value for layer in layers for value in layer.tops}
+        if self.values.get(name) in made:
+            return self.values[name]
+        known = {layer.name for layer in layers} | {blob for blob, value in self.values.items() if value in made}
+        nearest = difflib.get_close_matches(name[:MAX_NAME], sorted(known), n=3)
+        hint = f"; the nearest: {', '.join(nearest)}" if nearest else ""
+        raise UsageError(f"{self.file}: has no layer or blob named {name[:MAX_NAME]!a} to end at (until=){hint}")
+
+    def _needed_for(self, end: int, layers: Sequence[Layer]) -> list[Layer]:
+        needed, kept = {end}, []
+        for layer in reversed(layers):
+            if needed.isdisjoint(layer.tops):
+                self.dropped.setdefault(layer.name, f"is not needed for {self.options.until!r}, where reading ends")
+                continue
+            kept.append(layer)
+            needed.update(layer.bottoms)
+        return kept[::-1]
 
     def _new_value(self, blob: str) -> int:
         self.count += 1
@@ -130,12 +178,16 @@ class _Reader:
 
     def _add_data(self, spec: Any, where: str) -> None:
         """An Input layer, or one that reads a data base: its first top is the image, others are labels."""
-        if spec.type == "Input":
-            shapes = list(spec.input_param.shape)
+        if spec.type in ("Input", "DummyData"):
+            shapes = list(spec.input_param.shape if spec.type == "Input" else spec.dummy_data_param.shape)
             if len(shapes) not in (0, 1, len(spec.top)):
                 raise FormatError(f"{where}: {len(shapes)} shapes for {len(spec.top)} tops; expected one or as many")
             for i, top in enumerate(spec.top):
-                shape = tuple(shapes[i if len(shapes) > 1 else 0].dim[1:]) if shapes else None
+                dims = list(shapes[i if len(shapes) > 1 else 0].dim) if shapes else []
+                shape = tuple(dims[1:]) if shapes else None
+                if spec.type == "DummyData" and not shapes:
+                    shape = _data_shape(spec)
+                self.batch = self.batch or (dims[0] if dims else 0)
                 self._add_input(top, shape, where)
             return
         self.dropped[spec.name] = "reads training data"
@@ -165,8 +217,9 @@ class _Reader:
             layer = Layer(spec.name, LOSSES[spec.type], spec, bottoms[:1], (self._new_value(spec.name),), where)
             self.losses.append((layer, weight))
             return
+        torn = self.memory.step(spec)
         tops = tuple(self._new_value(blob) for blob in spec.top)
-        self.layers.append(Layer(spec.name, spec.type, spec, bottoms, tops, where, unknown))
+        self.layers.append(Layer(spec.name, spec.type, spec, bottoms, tops, where, unknown, tuple(spec.top), torn))
 
     def _maker(self, blob: str) -> str:
         makers = [other for other in self.net.layer if blob in other.top]
@@ -179,6 +232,8 @@ class _Reader:
     def _end_in_losses(self) -> None:
         """Turns losses into what they compute at inference; heads with a smaller weight only help training."""
         main = max((weight for _, weight in self.losses), default=0.0)
+        if self.options.until is not None:
+            main = min((weight for _, weight in self.losses), default=0.0)  # it may be an auxiliary head that is wanted
         kept = [layer for layer, weight in self.losses if weight >= main]
         for layer, weight in self.losses:
             if weight < main:
@@ -197,6 +252,37 @@ class _Reader:
                 self.dropped[layer.name] = "belongs to an auxiliary head, which only helps training"
                 reads.subtract(layer.bottoms)
                 unread.update(layer.bottoms)
+
+
+class _Memory:
+    """Which blobs lie in one memory: Caffe does not copy them, so a layer that works in place changes them all."""
+
+    def __init__(self) -> None:
+        self.shared: dict[str, set[str]] = {}  # blob -> all blobs in its memory
+        self.torn: dict[str, str] = {}  # blob -> the layer that changed it under another name
+
+    def step(self, spec: Any) -> str:
+        """Follows one layer; returns what is wrong with the blobs that it reads, or nothing."""
+        torn = [blob for blob in spec.bottom if blob in self.torn]
+        told = f"reads {torn[0]!r}, which {self.torn[torn[0]]!r} changed in place in shared memory" if torn else ""
+        for top in spec.top:
+            self.torn.pop(top, None)
+            if top not in spec.bottom:
+                self._leave(top)
+                if spec.type in SHARING and spec.bottom:
+                    self._join(top, spec.bottom[0])
+            elif spec.type not in UNCHANGING:
+                self.torn.update({blob: spec.name for blob in self.shared.get(top, ()) if blob != top})
+                self._leave(top)
+        return told
+
+    def _leave(self, blob: str) -> None:
+        self.shared.pop(blob, set()).discard(blob)
+
+    def _join(self, blob: str, other: str) -> None:
+        together = self.shared.setdefault(other, {other})
+        together.add(blob)
+        self.shared[blob] = together
 
 
 def runs_in_test(spec: Any) -> bool:
@@ -240,9 +326,22 @@ def _declared_inputs(net: Any, file: str) -> Iterator[tuple[str, tuple[int, ...]
             yield blob, tuple(dims[4 * i + 1 : 4 * i + 4]) or None
 
 
+def _with_shape(
+    inputs: Mapping[str, tuple[int, tuple[int, ...] | None]], shape: tuple[int, int, int]
+) -> dict[str, tuple[int, tuple[int, ...] | None]]:
+    """The inputs with a shape the caller gives: for the one that states none, else for the first image."""
+    unknown = [blob for blob, (_, known) in inputs.items() if known is None]
+    images = [blob for blob, (_, known) in inputs.items() if known is not None and len(known) == 3]
+    chosen = (unknown or images)[:1]
+    return {blob: (value, tuple(shape) if blob in chosen else known) for blob, (value, known) in inputs.items()}
+
+
 def _data_shape(spec: Any) -> tuple[int, ...] | None:
     """The image size a training network's data layer states, if it does; its channels are 3 unless it says grey."""
-    memory = spec.memory_data_param
+    memory, dummy = spec.memory_data_param, spec.dummy_data_param
+    if spec.type == "DummyData":
+        sides = [list(side) for side in (dummy.channels, dummy.height, dummy.width)]
+        return (sides[0][0], sides[1][0], sides[2][0]) if all(sides) else None
     if spec.type == "MemoryData":
         return (memory.channels, memory.height, memory.width)
     crop = spec.transform_param.crop_size or spec.data_param.crop_size or spec.image_data_param.crop_size

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from zoo.errors import FormatError, UnsupportedError
+from zoo.errors import FormatError, UnsupportedError, UsageError
 from zoo.formats.caffe.network import Layer, Network
 from zoo.formats.caffe.weights import Blob
 from zoo.graph import Graph, Node, Param
@@ -34,7 +34,7 @@ class Unsupported(Exception):
     """A sound layer that the Graph cannot express; collected, so that one error names all of them."""
 
 
-Op: TypeAlias = Callable[["Step"], "Value | Sequence[Value]"]
+Op: TypeAlias = Callable[["Step"], "Value | Sequence[Value | None]"]
 
 
 @dataclass
@@ -45,11 +45,13 @@ class State:
         file: the network definition's name, for messages.
         weights_file: the weights' name, for messages.
         weights: layer name -> blobs; None where the network is read without weights.
+        batch: the batch that the network's text states; means nothing but in reshapes. 0 if it states none.
     """
 
     file: str
     weights_file: str
     weights: Mapping[str, list[Blob]] | None
+    batch: int = 0
     nodes: list[Node] = field(default_factory=list)
     params: dict[str, np.ndarray | Param] = field(default_factory=dict)
     values: dict[int, Value] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class State:
     owners: dict[str, int] = field(default_factory=dict)  # layer name -> its first top, for layers with blobs
     taken: dict[str, int] = field(default_factory=dict)  # layer name -> blobs used
     missing: list[str] = field(default_factory=list)
+    ends: tuple[int, ...] = ()  # values the network was asked to end at
     bare_norms: set[str] = field(default_factory=set)  # values of BatchNorms that no Scale has given gamma and beta
 
     def unique(self, name: str) -> str:
@@ -139,6 +142,16 @@ class Step:
         self.state.nodes.append(Node(op, name, tuple(inputs), (name,), attrs))
         return Value(name, shape)
 
+    def split(self, sizes: Sequence[int], axis: int) -> list[Value]:
+        """Adds a Split of the first input, whose outputs are named as the layer's tops."""
+        name = self.state.unique(self.name)
+        outputs = tuple(self.state.unique(blob) if blob != self.name else name for blob in self.layer.blobs)
+        self.state.nodes.append(
+            Node("Split", name, (self.inputs[0].name,), outputs, {"axis": axis, "split": tuple(sizes)})
+        )
+        shape = self.shape
+        return [Value(made, (*shape[: axis - 1], n, *shape[axis:])) for made, n in zip(outputs, sizes, strict=True)]
+
     def replace_node(self, made: str, inputs: Sequence[str]) -> None:
         """Gives the node that made a value other inputs."""
         for i in range(len(self.state.nodes) - 1, -1, -1):
@@ -172,9 +185,12 @@ def translate(network: Network, ops: Mapping[str, Op], state: State) -> Graph:
         UnsupportedError: some layers cannot be expressed; all of them are named.
         FormatError: network and weights do not fit together.
     """
-    strange = [f"{layer.name} ({layer.type or 'no type'})" for layer in network.layers if layer.type not in ops]
+    strange = [layer for layer in network.layers if layer.type not in ops]
     if strange:
-        raise UnsupportedError(f"{state.file}: unsupported layer types: {_all_of(strange, ', ')}")
+        told = [f"{layer.name} ({layer.type or 'no type'})" for layer in strange]
+        raise UnsupportedError(
+            f"{state.file}: unsupported layer types: {_all_of(told, ', ')}{_hint(strange[0], network)}"
+        )
     for layer in network.layers:
         if not layer.bottoms:
             raise FormatError(f"{layer.where}: has no bottom; expected the top of a layer above it")
@@ -196,9 +212,16 @@ def translate(network: Network, ops: Mapping[str, Op], state: State) -> Graph:
     if state.missing:
         some = ", ".join(state.missing[:4]) + (f" and {len(state.missing) - 4} more" if len(state.missing) > 4 else "")
         raise FormatError(f"{state.weights_file}: lacks weights that {state.file} needs: {some}")
-    outputs = tuple(dict.fromkeys(state.values[value].name for value in network.outputs))
+    made = [value for value in network.outputs if value in state.values]  # a mask that nothing reads is not made
+    outputs = tuple(dict.fromkeys(state.values[value].name for value in made))
     graph = Graph(network.name, inputs, outputs, tuple(state.nodes), state.params, _unused(network, state))
     return graph.check()
+
+
+def _hint(first: Layer, network: Network) -> str:
+    """How to have the part below an unsupported layer."""
+    below = next((layer.name for layer in network.layers if set(layer.tops) & set(first.bottoms)), None)
+    return f"; the part below them can be had with until= (--until {below})" if below else ""
 
 
 def _all_of(found: Sequence[str], separator: str) -> str:
@@ -210,9 +233,9 @@ def _inputs(network: Network, state: State) -> dict[str, tuple[int, ...]]:
     shapes = {}
     for blob, (value, shape) in network.inputs.items():
         if shape is None:
-            raise FormatError(
-                f"{state.file}: does not say what shape input {blob!r} has; add an Input layer with its input_param, "
-                f"or use the network's deploy.prototxt"
+            raise UsageError(
+                f"{state.file}: does not say what shape input {blob!r} has; give input_shape= "
+                f"(--input-shape 3,224,224) or use the network's deploy.prototxt"
             )
         state.values[value] = Value(state.unique(blob), shape)
         shapes[blob] = shape
@@ -222,16 +245,19 @@ def _inputs(network: Network, state: State) -> dict[str, tuple[int, ...]]:
 def _translate_layer(step: Step, op: Op) -> None:
     if step.layer.unknown:
         raise step.unsupported(f"has fields that zoo does not know: {_all_of(step.layer.unknown, ', ')}")
+    if step.layer.torn:
+        raise step.unsupported(step.layer.torn)
     made = op(step)
     values = [made] if isinstance(made, Value) else list(made)
     if len(values) != len(step.layer.tops):
         raise step.damaged(f"has {len(step.layer.tops)} tops; expected {len(values)}")
-    for value in values:
+    for value in filter(None, values):
         if any(n < 1 for n in value.shape):
             raise step.damaged(f"gives an empty output {value.shape} for input {step.shape} (without the batch)")
         if math.prod(value.shape) >= 1 << 40:
             raise step.damaged(f"gives the impossible output {value.shape} (without the batch)")
-    step.state.values.update(zip(step.layer.tops, values, strict=True))
+    tops = zip(step.layer.tops, values, strict=True)
+    step.state.values.update({top: value for top, value in tops if value is not None})
 
 
 def _unused(network: Network, state: State) -> dict[str, str]:
