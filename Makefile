@@ -49,6 +49,7 @@ $(BACKENDS)/.installed: Makefile
 
 test-backends: install $(BACKENDS)/.installed
 	$(BIN)/python tests/backends/check_export.py $(BACKENDS)/bin/python
+	$(BIN)/python tests/backends/check_build.py $(BACKENDS)/bin/python
 
 lint: install
 	$(BIN)/ruff format --check .

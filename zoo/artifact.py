@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-CONVERTER = 2
+CONVERTER = 3
 """Number of the conversion rules; raised when a change makes another artifact of the same files."""
 
 CONFIG = "config.json"

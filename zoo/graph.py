@@ -1,12 +1,29 @@
 """Graph: the small, origin-neutral description of a network that every format is read into.
 
-Ops, attributes and their meaning are those of the ONNX operator specification; layout is NCHW, convolution weights are
-OIHW. Only `zoo.build` turns a Graph into Keras. Three additions, because frameworks differ where ONNX is silent:
+Ops, attributes and their meaning are those of the ONNX operator specification; layout is NCHW, convolution weights
+are OIHW. Only `zoo.build` turns a Graph into Keras. Additions, because frameworks differ where ONNX is silent:
 
-- `MaxPool` and `AveragePool` with `ceil_mode=1` drop the last window when it would start in the right or bottom padding
-  (Caffe `pooling_layer.cpp`; PyTorch `Pool.h`).
-- `AveragePool` with `count_include_pad=1` divides by the window's area clipped at size + padding (same sources).
-- `auto_pad` is `NOTSET` (use `pads`), `SAME_UPPER` (TensorFlow's SAME) or `VALID`.
+- `MaxPool`, `AveragePool` and `LpPool` with `ceil_mode=1` drop the last window when it would start in the right or
+  bottom padding (Caffe `pooling_layer.cpp`; PyTorch `Pool.h`).
+- `AveragePool` with `count_include_pad=1` divides by the window's area clipped at size + padding (same sources), else
+  by how much of the window lies inside the input, dilated or not.
+- `auto_pad` is `NOTSET` (use `pads`), `SAME_UPPER` (TensorFlow's SAME), `SAME_LOWER` or `VALID`.
+
+And restrictions, so that there is one way to say each thing:
+
+- The batch is axis 0 of every value, of unknown size; no op mixes, moves or reduces it. `Reshape` writes 0 there. A
+  value of lower rank does not broadcast to one of higher rank, since that puts its batch upon another axis:
+  `Unsqueeze` first.
+- What decides shapes is an attribute, not an input: `shape` of Reshape and Expand, `starts`, `ends`, `axes`, `steps`
+  of Slice, `split` of Split, `axes` of Squeeze, Unsqueeze and the reductions, `pads`, `mode`, `value` of Pad (pads
+  for all axes), `repeats` of Tile, `scales` or `sizes` (four numbers) of Resize, `min` and `max` of Clip, `ratio` of
+  Dropout. `Cast` has `to` as a numpy name. Gather's indices are a parameter.
+- Meanings are those of the newest opset: `Softmax` and `LogSoftmax` act along one axis, by default the last (opset
+  13); `BatchNormalization` is the inference form; an even `size` of `LRN` has the odd channel behind. A reader of
+  older files says the same in these terms.
+- Arrays are parameters. One that is added behind a `Conv`, `ConvTranspose`, `Gemm` or `MatMul` without a bias becomes
+  its bias, and an `Add` or `Sub` behind a `Mul` or `Div` per channel one layer with it, under the name of the first;
+  the second's name stays that of a layer that does nothing.
 """
 
 from __future__ import annotations

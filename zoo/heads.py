@@ -25,6 +25,7 @@ _AFTER_CLASSIFIER = (
     keras.layers.AveragePooling2D,
     keras.layers.ReLU,
     keras.layers.Dropout,
+    keras.layers.Identity,
 )
 
 

@@ -159,7 +159,7 @@ def _window(node: Node, size: Sequence[int], kernel: Sequence[int], *, pool: boo
     strides = _sizes(node, "strides", (1, 1), 2)
     dilations = _sizes(node, "dilations", (1, 1), 2)
     _sizes(node, "pads", (0, 0, 0, 0), 4, low=0)
-    if node.attrs.get("auto_pad", "NOTSET") not in ("NOTSET", "SAME_UPPER", "VALID"):
+    if node.attrs.get("auto_pad", "NOTSET") not in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"):
         raise ValueError(f"has auto_pad {node.attrs['auto_pad']!r}, which a Graph does not know")
     spans = [windows.span(k, d) for k, d in zip(kernel, dilations, strict=True)]
     pads = windows.padding(node.attrs, size, spans, strides)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from zoo import formats
 from zoo.build import build
-from zoo.errors import FormatError, UnsupportedError, ZooError
+from zoo.errors import FormatError, UnsupportedError, UsageError, ZooError
 from zoo.formats import caffe
 from zoo.formats.caffe import prototxt, schema
 from zoo.formats.options import Options

@@ -76,10 +76,14 @@ def build(graph: Graph, *, affine: Affine | None = None, name: str | None = None
 
     Returns:
         A functional model with one layer per node, named as the node (see `zoo.heads.layer_name_of`); it ends as the
-        origin ended. 4-D outputs are NHWC.
+        origin ended. 4-D outputs are NHWC, others have the origin's axes.
+
+        A layer may hold its node's value with the axes in another order, or with the bias of the node behind it. To
+        see values as the origin has them, make them the outputs: `build(dataclasses.replace(graph, outputs=names))`.
 
     Raises:
         UnsupportedError: the Graph has ops that have no Keras counterpart; all of them are named.
+        FormatError: a node does not fit its inputs.
     """
     return _build(Context(_bound(graph)), affine, name)
 
@@ -171,8 +175,9 @@ def _build_node(context: Context, node: Node) -> None:
 
 
 def _passed_on(context: Context, node: Node) -> Value:
-    """The value that a node would change if the node before it had not done so."""
-    return next(context.values[key] for key in node.inputs if key in context.values)
+    """The value that a node would change if the node before it had not done so; a layer keeps the node's name."""
+    value = next(context.values[key] for key in node.inputs if key in context.values)
+    return value._replace(tensor=context.layer(keras.layers.Identity, node, value.tensor))
 
 
 def _some(found: Sequence[str], separator: str) -> str:
@@ -218,7 +223,7 @@ def _pads_alike(node: Node) -> bool:
     pads = node.attrs["pads"]
     half = len(pads) // 2
     inside = all(n >= 0 for n in pads) and not any(pads[:2]) and not any(pads[half : half + 2])
-    return bool(half == 4 and inside and not node.attrs.get("axes") and not node.attrs.get("value", 0.0))
+    return bool(half == 4 and inside and not node.attrs.get("value", 0.0))
 
 
 def _single(values: Sequence[Any]) -> Any:

@@ -107,8 +107,7 @@ def selu(context: Context, node: Node) -> Value:
 def softmax(context: Context, node: Node) -> Value:
     """ONNX Softmax over one axis (opset 13), in float32 whatever the rest computes in."""
     value = context.value(node)
-    axis = value.axis(int(node.attrs.get("axis", -1)))
-    axis = -1 if axis == value.rank - 1 else axis
+    axis = value.feature_axis(int(node.attrs.get("axis", -1)))
     return value._replace(
         tensor=context.layer(keras.layers.Softmax, node, value.tensor, axis=axis, dtype="float32"),
     )
@@ -117,8 +116,8 @@ def softmax(context: Context, node: Node) -> Value:
 def log_softmax(context: Context, node: Node) -> Value:
     """ONNX LogSoftmax over one axis (opset 13)."""
     value = context.value(node)
-    axis = value.axis(int(node.attrs.get("axis", -1)))
-    if axis == value.rank - 1:
+    axis = value.feature_axis(int(node.attrs.get("axis", -1)))
+    if axis == -1:
         tensor = context.layer(keras.layers.Activation, node, value.tensor, activation="log_softmax", dtype="float32")
         return value._replace(tensor=tensor)
     return value._replace(tensor=context.rename(keras.ops.log_softmax(value.tensor, axis=axis), node.name))

@@ -155,7 +155,8 @@ def _scale(context: Context, node: Node) -> Value | None:
         return None
     gain = spread.reshape(-1)
     if node.op == "Div":
-        gain = np.float32(1) / gain
+        with np.errstate(divide="ignore"):
+            gain = np.float32(1) / gain
     shape = tuple(channels if axis == value.order[-1] else 1 for axis in range(value.rank))
     shift = bias_behind(context, node, shape)
     weights = {} if shift is None else {"bias": shift}

@@ -64,6 +64,17 @@ class Value(NamedTuple):
             raise ValueError(f"axis {axis} of {self.rank} axes")
         return self.order.index(axis % self.rank)
 
+    def feature_axis(self, axis: int) -> int:
+        """As `axis`, for an op along an axis; not for the batch, and -1 for the last one, as Keras's defaults have it.
+
+        Raises:
+            ValueError: it is the batch, or there is no such axis.
+        """
+        found = self.axis(axis)
+        if found == 0:
+            raise ValueError("acts along the batch")
+        return -1 if found == self.rank - 1 else found
+
     def spread(self, array: np.ndarray) -> np.ndarray | None:
         """Returns an array as it broadcasts against the tensor, or None if it cannot.
 

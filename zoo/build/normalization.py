@@ -21,13 +21,12 @@ def batch_normalization(context: Context, node: Node) -> Value:
     weights = {name: context.array(node, index + 1) for index, name in enumerate(names)}
     if value.rows is not None:
         weights = {name: value.rows.permuted(array) for name, array in weights.items()}
-    axis = value.axis(1)
     tensor = context.layer(
         keras.layers.BatchNormalization,
         node,
         value.tensor,
         weights,
-        axis=-1 if axis == value.rank - 1 else axis,
+        axis=value.feature_axis(1),
         epsilon=float(node.attrs.get("epsilon", 1e-5)),
         momentum=float(node.attrs.get("momentum", 0.9)),
     )
@@ -37,14 +36,13 @@ def batch_normalization(context: Context, node: Node) -> Value:
 def instance_normalization(context: Context, node: Node) -> Value:
     """ONNX InstanceNormalization: as many groups as channels."""
     value = context.value(node)
-    axis = value.axis(1)
     tensor = context.layer(
         keras.layers.GroupNormalization,
         node,
         value.tensor,
         {"gamma": context.array(node, 1), "beta": context.array(node, 2)},
         groups=-1,
-        axis=-1 if axis == value.rank - 1 else axis,
+        axis=value.feature_axis(1),
         epsilon=float(node.attrs.get("epsilon", 1e-5)),
     )
     return value._replace(tensor=tensor)
@@ -53,9 +51,8 @@ def instance_normalization(context: Context, node: Node) -> Value:
 def lp_normalization(context: Context, node: Node) -> Value:
     """ONNX LpNormalization: divides by the norm along one axis."""
     value = context.value(node)
-    axis, p = value.axis(int(node.attrs.get("axis", -1))), int(node.attrs.get("p", 2))
+    axis, p = value.feature_axis(int(node.attrs.get("axis", -1))), int(node.attrs.get("p", 2))
     if p == 2:
-        axis = -1 if axis == value.rank - 1 else axis
         return value._replace(tensor=context.layer(keras.layers.UnitNormalization, node, value.tensor, axis=axis))
     if p != 1:
         raise context.refuse(node, f"p is {p}; expected 1 or 2")

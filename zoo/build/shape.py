@@ -49,8 +49,8 @@ def unsqueeze(context: Context, node: Node) -> Value:
     shape = context.value(node).shape
     rank = len(shape) + len(node.attrs["axes"])
     axes = {int(axis) % rank for axis in node.attrs["axes"]}
-    if 0 in axes:
-        raise context.refuse(node, "puts a new axis before the batch")
+    if 0 in axes or len(axes) + len(shape) != rank:
+        raise context.refuse(node, f"puts new axes {sorted(axes)} into {shape}; the batch has to stay first")
     sizes = iter(shape)
     return reshaped(context, node, [1 if i in axes else next(sizes) for i in range(rank)][1:])
 

@@ -90,11 +90,9 @@ def pad(context: Context, node: Node) -> Value:
     """ONNX Pad: begins of all axes, then ends; negative ones cut off."""
     value = context.value(node)
     numbers = [int(n) for n in node.attrs["pads"]]
-    axes = [int(axis) % value.rank for axis in node.attrs.get("axes") or range(value.rank)]
-    if len(numbers) != 2 * len(axes):
-        raise context.refuse(node, f"has {len(numbers)} pads for {len(axes)} axes")
-    by_axis = {axis: (numbers[i], numbers[i + len(axes)]) for i, axis in enumerate(axes)}
-    pads = [by_axis.get(axis, (0, 0)) for axis in value.order]
+    if len(numbers) != 2 * value.rank:
+        raise context.refuse(node, f"has {len(numbers)} pads for {value.rank} axes")
+    pads = [(numbers[axis], numbers[axis + value.rank]) for axis in value.order]
     mode, number = node.attrs.get("mode", "constant"), float(node.attrs.get("value", 0.0))
     if pads[0] != (0, 0):
         raise context.refuse(node, "pads the batch")

@@ -15,6 +15,9 @@ from zoo.windows import Pair
 # Lowest float32: what max pooling pads with. Not -inf, which strict JSON cannot hold; float16 turns it into -inf.
 LOWEST = -3.4028234663852886e38
 
+LARGEST = 1 << 20
+"""Rows or columns that a padded map may have; no network comes near."""
+
 
 class Window(NamedTuple):
     """Kernel, strides and padding of one node, per axis (height, width).
@@ -39,9 +42,14 @@ class Window(NamedTuple):
         Args:
             kernel: (height, width) of the kernel.
             size: (height, width) of the input, static.
+
+        Raises:
+            ValueError: no window fits, or one that no network has.
         """
         attrs = node.attrs
         strides, dilations = _pair(attrs, "strides", 1), _pair(attrs, "dilations", 1)
+        if min(*kernel, *strides, *dilations) < 1:
+            raise ValueError(f"kernel {tuple(kernel)}, strides {strides}, dilations {dilations}: expected 1 or more")
         spans = [windows.span(k, d) for k, d in zip(kernel, dilations, strict=True)]
         same = [windows.same(n, span, stride) for n, span, stride in zip(size, spans, strides, strict=True)]
         pads = windows.padding(attrs, size, spans, strides)
@@ -51,6 +59,9 @@ class Window(NamedTuple):
             for n, span, s, p in zip(size, spans, strides, pads, strict=True)
         ]
         whole = [(before, after + more) for (before, after), more in zip(pads, extra, strict=True)]
+        for n, span, (before, after) in zip(size, spans, whole, strict=True):
+            if before < 0 or after < 0 or not span <= n + before + after <= LARGEST:
+                raise ValueError(f"a window of {span} over {n} and padding of {before} and {after}")
         return cls(
             (int(kernel[0]), int(kernel[1])),
             strides,

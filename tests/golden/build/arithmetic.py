@@ -147,6 +147,10 @@ for op, compute in {
         params,
         lambda x, p, f=compute: torch.where(f(x.floor(), p["a"]), x, p["b"]),
     )
+nodes = [["Greater", "test", ["x", "a"], {}], ["Where", "node", ["test", "b", "x"], {}]]
+params = {"a": random(4, 5), "b": random(3, 1, 1)}
+case("Where_stored", (3, 4, 5), nodes, params, lambda x, p: torch.where(x > p["a"], p["b"], x))
+
 # Reductions
 REDUCE = {
     "ReduceMean": torch.mean,

@@ -112,7 +112,6 @@ for name, attrs, compute in (
     ("reflect", {"pads": [0, 0, 2, 1, 0, 0, 1, 3], "mode": "reflect"}, lambda x: F.pad(x, (1, 3, 2, 1), "reflect")),
     ("edge", {"pads": [0, 0, 2, 1, 0, 0, 1, 3], "mode": "edge"}, lambda x: F.pad(x, (1, 3, 2, 1), "replicate")),
     ("wrap", {"pads": [0, 0, 2, 1, 0, 0, 1, 3], "mode": "wrap"}, lambda x: F.pad(x, (1, 3, 2, 1), "circular")),
-    ("axes", {"pads": [1, 2], "axes": [3]}, lambda x: F.pad(x, (1, 2))),
 ):
     one(f"Pad_{name}", "Pad", lambda x, p, f=compute: f(x), attrs=attrs)
 nodes = [["ReduceMean", "m", ["x"], {"axes": [1, 3]}], ["Expand", "out", ["m"], {"shape": [1, 2, 1, 3]}]]
