@@ -50,7 +50,7 @@ KINDS = {
     ".keras whose zoo.json is a bomb": ["test_facts_that_inflate_without_end_are_refused"],
     "caffemodel: generations mixed": ["test_layer_and_layers_in_one_file_count_in_document_order"],
     "caffemodel: data and double_data": ["test_numbers_may_come_one_by_one_and_in_double_precision"],
-    "caffemodel: num, channels, height, width": ["test_a_network_gives_the_numbers_of_an_independent_reader"],
+    "caffemodel: num, channels, height, width": ["test_a_network_gives_the_numbers_of_caffe"],
     "caffemodel: 2 GiB": ["test_a_file_beyond_protobufs_limit_is_refused_unread"],
     "caffemodel: unknown layer": ["test_all_unknown_layers_are_named_at_once"],
     "prototxt: huge repeat counts, cyclic bottoms": [
@@ -88,7 +88,7 @@ def test_damaged_files_of_every_kind_give_a_model_or_one_clear_line(python: str,
         check=False,
     )
     assert answer.returncode == 0, answer.stdout
-    assert answer.stdout.count("200 cases, 0 findings") == 8
+    assert answer.stdout.count("200 cases, 0 findings") == len(answer.stdout.splitlines()) >= 8
 
 
 def test_what_long_runs_found_stays_fixed(python: str) -> None:

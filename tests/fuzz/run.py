@@ -99,14 +99,24 @@ def hdf5_seeds() -> Seeds:
 
 
 def prototxt_seeds() -> Seeds:
-    names = ("net_mobilenet-v1-shicai", "v1_input_dim", "batch_norm_scale", "lrn")
-    return [(GOLDEN / "caffe" / name / "deploy.prototxt").read_bytes()[:4000] for name in names]
+    """Every small case, and the beginning of a network."""
+    texts = [path.read_bytes() for path in sorted((GOLDEN / "caffe").glob("*/deploy.prototxt"))]
+    nets = [b"layer".join(text.split(b"layer")[:12]) for text in texts if len(text) > 3000]
+    return [text for text in texts if len(text) <= 3000] + nets
 
 
 def caffemodel_seeds() -> Seeds:
-    return [
-        (GOLDEN / "caffe" / name / "weights.caffemodel").read_bytes() for name in ("v1_input_dim", "batch_norm_scale")
-    ]
+    import h5py
+    import numpy as np
+
+    names = ("v1_input_dim", "batch_norm_scale", "half_nvidia")
+    seeds = [(GOLDEN / "caffe" / name / "weights.caffemodel").read_bytes() for name in names]
+    seeds.append(b"\x08\x01\x10\x03\x18\x01\x20\x02\x2a\x18" + np.arange(6, dtype="<f4").tobytes())  # a mean image
+    seeds.append(b"\x3a\x03\x08\x03\x10\x02" + b"\x52\x06\x80\x78\x80\x80\x01\x00")  # halves as integers
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file["data/conv/0"], file["data/conv/1"] = np.ones((4, 3, 3, 3), "<f4"), np.ones(4, "<f4")
+    return [*seeds, stream.getvalue()]
 
 
 def onnx_seeds() -> Seeds:
@@ -170,15 +180,27 @@ def read_hdf5(path: Path) -> None:
 
 
 def read_prototxt(path: Path) -> None:
+    from zoo.errors import ZooError
     from zoo.formats import caffe
+    from zoo.formats.options import Options
 
+    for options in (Options(until="x"), Options(input_shape=(3, 9, 8))):
+        try:
+            caffe.read(path, options=options)
+        except ZooError as error:
+            _one_line(str(error))
     caffe.read(path).check()
 
 
 def read_caffemodel(path: Path) -> None:
+    from zoo.errors import ZooError
     from zoo.formats import caffe
 
-    for name in ("v1_input_dim", "batch_norm_scale"):
+    try:
+        caffe.mean(path)
+    except ZooError as error:
+        _one_line(str(error))
+    for name in ("half_nvidia", "v1_input_dim", "batch_norm_scale"):
         caffe.read(GOLDEN / "caffe" / name / "deploy.prototxt", path)
 
 

@@ -12,6 +12,9 @@ from typing import TypeAlias
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
+MAX_FIELDS = 1 << 20
+"""Fields of one message: more than any file of weights has, and few enough to walk in a second."""
+
 Field: TypeAlias = "tuple[int, int, int | memoryview]"
 
 
@@ -25,10 +28,13 @@ def fields(message: memoryview) -> Iterator[Field]:
         value is an int for varints, else a view of the field's bytes (4 or 8 for fixed ones).
 
     Raises:
-        ValueError: the bytes are no message.
+        ValueError: the bytes are no message, or one of more than `MAX_FIELDS` fields.
     """
-    at, end = 0, len(message)
+    at, end, count = 0, len(message), 0
     while at < end:
+        count += 1
+        if count > MAX_FIELDS:
+            raise ValueError(f"more than {MAX_FIELDS:,} fields")
         key, at = varint(message, at)
         number, kind = key >> 3, key & 7
         if not 1 <= number < 1 << 29:

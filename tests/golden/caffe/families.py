@@ -338,7 +338,7 @@ def dilated() -> Net:
 
 
 def segnet() -> Net:
-    net = Text(16)
+    net = Text(18)
     norm = "bn_param { bn_mode: INFERENCE scale_filler { value: 1 } shift_filler { value: 0.001 } }"
 
     def block(name: str, x: str, count: int) -> str:
@@ -346,13 +346,18 @@ def segnet() -> Net:
         net.add("BN", f"{name}_bn", norm, top, top)
         return net.add("ReLU", f"{name}_relu", "", top, top)
 
-    x = net.pool("pool1", block("conv1_1", "data", 6), "pool: MAX kernel_size: 2 stride: 2")
-    x = net.pool("pool2", block("conv2_1", x, 8), "pool: MAX kernel_size: 2 stride: 2")
-    x = block("conv2_1_D", net.add("Upsample", "upsample2", "upsample_param { scale: 2 }", x), 6)
-    x = net.add("Upsample", "upsample1", "upsample_param { scale: 2 }", x)
+    def pool(name: str, x: str) -> str:
+        params = "pooling_param { pool: MAX kernel_size: 2 stride: 2 }"
+        net.text += layer("Pooling", name, params, x).replace(f'top: "{name}"', f'top: "{name}" top: "{name}_mask"')
+        return name
+
+    x = pool("pool2", block("conv2_1", pool("pool1", block("conv1_1", "data", 6)), 6))
+    x = net.add("Upsample", "upsample2", "upsample_param { scale: 2 upsample_h: 9 upsample_w: 9 }", f"{x} pool2_mask")
+    x = block("conv2_1_D", x, 6)
+    x = net.add("Upsample", "upsample1", "upsample_param { scale: 2 }", f"{x} pool1_mask")
     x = net.plain("conv1_1_D", x, "num_output: 4 kernel_size: 3 pad: 1", "")
     net.add("Softmax", "prob", "", x)
-    return net.text, ("conv1_1", "pool2", "conv2_1_D", "conv1_1_D")
+    return net.text, ("conv1_1", "pool2", "upsample2", "conv2_1_D", "upsample1")
 
 
 def ssd_head() -> Net:
@@ -454,6 +459,9 @@ def _as_caffe(line: str) -> str:
             + layer("Scale", f"{name}_b", "scale_param { axis: 0 bias_term: false }", f"{x} {name}_a")
             + layer("Eltwise", name, "", f"{name}_b {y}", top)
         )
+    if kind == "Upsample" and len(bottoms) == 2:
+        size = re.search(r"upsample_h: (\d+) upsample_w: (\d+)", line) or ["", "18", "18"]
+        return layer("MaxUnPool", name, f"max_unpool_param {{ dst_h: {size[1]} dst_w: {size[2]} }}", " ".join(bottoms))
     if kind == "BN":
         return layer("Scale", name, "scale_param { bias_term: true }", bottoms[0], top)
     return line

@@ -47,6 +47,13 @@ def shuffle(name: str, group: int, channels: int, bottom: str) -> str:
     )
 
 
+UNPOOL = (
+    head(3, 8, 8) + 'layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" top: "mask" '
+    "pooling_param { kernel_size: 3 stride: 3 ceil_mode: false } }\n"
+    + layer("TanH", "tanh", "", "pool")
+    + layer("Upsample", "x", "upsample_param { upsample_h: 8 upsample_w: 8 }", "tanh mask")
+)
+
 # Case -> text, or (text, the same for Caffe 1.0).
 CASES: dict[str, str | tuple[str, str]] = {
     "absval": head(3, 6, 5) + layer("AbsVal", "x"),
@@ -181,6 +188,7 @@ CASES: dict[str, str | tuple[str, str]] = {
       'layers { name: "x" type: ELTWISE bottom: "a" bottom: "b" top: "x" eltwise_param { operation: MAX } }\n',
     "threshold": head(3, 6, 5) + layer("Threshold", "x", "threshold_param { threshold: 0.25 }"),
     "tile": head(3, 6, 5) + layer("Tile", "x", "tile_param { axis: 2 tiles: 2 }"),
+    "upsample_mask": (UNPOOL, families.as_caffe(UNPOOL)),
     "upsample_nearest": head(3, 6, 5) + layer("Upsample", "x", "upsample_param { scale: 2 }"),
     "swish": (
         head(3, 6, 5) + layer("Swish", "x", "swish_param { beta: 1.5 }"),

@@ -18,13 +18,14 @@ MAX_LAYERS = 10_000
 MAX_SIZE = 1 << 31
 MAX_NAME = 200
 
-DATA = frozenset({"Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "AnnotatedData"})
+# What reads training data has no bottom: Caffe's own layers, forks' (ImageSegData), and Python.
+_DATA = re.compile(r"\w*Data|Python")
 # Layers whose tops lie in their bottom's memory, and those that change nothing when they run in place at test time.
 SHARING = frozenset({"Split", "Flatten", "Reshape"})
 UNCHANGING = frozenset({"Split", "Flatten", "Reshape", "Dropout"})
 # A loss with a counterpart at inference, and that counterpart; any other loss or measurement leaves its first input.
 LOSSES = {"SoftmaxWithLoss": "Softmax", "SoftmaxLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
-_MEASURES = re.compile(r"Accuracy|Silence|HDF5Output|\w*Loss")
+_MEASURES = re.compile(r"\w*Accuracy|Silence|HDF5Output|\w*Loss")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class _Reader:
             where = f"{self.file}:{self.scan.lines[index]}: layer {spec.name!r} ({spec.type or 'no type'})"
             if not runs_in_test(spec):
                 self.dropped.setdefault(spec.name, "runs in training only")
-            elif spec.type == "Input" or spec.type in DATA:
+            elif spec.type == "Input" or (not spec.bottom and _DATA.fullmatch(spec.type)):
                 self._add_data(spec, where)
             else:
                 self._add_layer(spec, where, tuple(self.scan.unknown.get(index, ())))

@@ -6,6 +6,8 @@ fields that are not in a table are seen by `prototxt.scan`, which decides whethe
 
 from __future__ import annotations
 
+import re
+
 from google.protobuf.message import Message
 
 from zoo.formats import protobuf
@@ -218,30 +220,33 @@ TEXT: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# The weights. Packed floats have the wire form of bytes; declared as bytes they arrive in one piece per chunk, which
-# NumPy takes as it is: 0.9 s instead of 2.3 s for the 550 MB of VGG-16 (`repeated float` converts one by one).
-_BINARY_SHARED: dict[str, tuple[str, ...]] = {
+# A blob whose numbers have a tag each or are written as integers; all others are read where they lie (`weights`).
+BLOB: dict[str, tuple[str, ...]] = {
+    "BlobShape": ("dim* 1 int64",),
+    "Blob": (
+        "num 1 int32",
+        "channels 2 int32",
+        "height 3 int32",
+        "width 4 int32",
+        "data* 5 float",
+        "shape 7 BlobShape",
+        "double_data* 8 double",
+        # Two forks gave number 10 to something else each. NVIDIA's: which numbers lie in raw_data; one value. The
+        # half-precision forks of BVLC's: the halves themselves, each as an integer; many values.
+        "half_data* 10 uint32",
+        "raw_data 12 bytes",
+    ),
+}
+
+# All of a file of weights, numbers packed: tests and benchmarks write such files with it.
+BINARY: dict[str, tuple[str, ...]] = {
     "Net": ("name 1 bytes", "layers* 2 V1Layer", "layer* 100 Layer"),
     "Layer": ("name 1 bytes", "type 2 bytes", "blobs* 7 Blob"),
     "V1Layer": ("name 4 bytes", "blobs* 6 Blob", "layer 1 V0Layer"),
     "V0Layer": ("name 1 bytes", "blobs* 50 Blob"),
-    "BlobShape": ("dim* 1 int64",),
+    "BlobShape": BLOB["BlobShape"],
+    "Blob": tuple(re.sub(r"(data\* \d) (float|double)$", r"\1 bytes", spec) for spec in BLOB["Blob"]),
 }
-_BLOB = (
-    "num 1 int32",
-    "channels 2 int32",
-    "height 3 int32",
-    "width 4 int32",
-    "shape 7 BlobShape",
-    # Two forks gave number 10 to something else each. NVIDIA's: which numbers (enum of `weights.RAW_TYPES`) lie in
-    # raw_data; one value. The half-precision forks of BVLC's: the halves themselves, each as an integer; many values.
-    # A repeated field takes both, in whichever way they are packed.
-    "half_data* 10 uint32",
-    "raw_data 12 bytes",
-)
-BINARY = {**_BINARY_SHARED, "Blob": (*_BLOB, "data* 5 bytes", "double_data* 8 bytes")}
-# The same blob for files whose floats are not packed: one tag before each number.
-UNPACKED = {"BlobShape": ("dim* 1 int64",), "Blob": (*_BLOB, "data* 5 float", "double_data* 8 double")}
 
 
 def messages(package: str, tables: dict[str, tuple[str, ...]]) -> dict[str, type[Message]]:

@@ -15,6 +15,20 @@ from zoo.formats.caffe.network import Layer, Network
 from zoo.formats.caffe.weights import Blob
 from zoo.graph import Graph, Node, Param
 
+# How many bottoms a layer reads, where it is not one.
+BOTTOMS: dict[str, tuple[int, int]] = {
+    "Axpy": (3, 3),
+    "Bias": (1, 2),
+    "Concat": (1, 10_000),
+    "Convolution": (1, 10_000),
+    "ConvolutionDepthwise": (1, 10_000),
+    "Crop": (2, 2),
+    "DepthwiseConvolution": (1, 10_000),
+    "Eltwise": (2, 10_000),
+    "Interp": (1, 2),
+    "Scale": (1, 2),
+    "Upsample": (1, 2),
+}
 MAX_TOLD = 40  # layers named in one message; real networks stay below
 
 
@@ -28,6 +42,20 @@ class Value(NamedTuple):
 
     name: str
     shape: tuple[int, ...]
+
+
+class Mask(NamedTuple):
+    """Where a maximum pooling found its values: Caffe hands on their places, here it is known how to find them again.
+
+    Args:
+        source: what was pooled.
+        pooled: the maxima.
+        kernel: (height, width) of the windows if they lie side by side, unpadded; else None.
+    """
+
+    source: Value
+    pooled: Value
+    kernel: tuple[int, int] | None
 
 
 class Unsupported(Exception):
@@ -60,6 +88,7 @@ class State:
     owners: dict[str, int] = field(default_factory=dict)  # layer name -> its first top, for layers with blobs
     taken: dict[str, int] = field(default_factory=dict)  # layer name -> blobs used
     missing: list[str] = field(default_factory=list)
+    masks: dict[int, Mask] = field(default_factory=dict)  # by their value
     ends: tuple[int, ...] = ()  # values the network was asked to end at
     bare_norms: set[str] = field(default_factory=set)  # values of BatchNorms that no Scale has given gamma and beta
 
@@ -245,6 +274,12 @@ def _inputs(network: Network, state: State) -> dict[str, tuple[int, ...]]:
 def _translate_layer(step: Step, op: Op) -> None:
     if step.layer.unknown:
         raise step.unsupported(f"has fields that zoo does not know: {_all_of(step.layer.unknown, ', ')}")
+    least, most = BOTTOMS.get(step.layer.type, (1, 1))
+    if not least <= len(step.inputs) <= most:
+        told = f"{least}" if most == least else f"{least} or more" if most > 2 else f"{least} or {most}"
+        raise step.damaged(f"has {len(step.inputs)} bottoms; expected {told}")
+    if step.layer.type != "Upsample" and any(value in step.state.masks for value in step.layer.bottoms):
+        raise step.unsupported("reads the places of the maxima of a pooling; only Upsample can")
     if step.layer.torn:
         raise step.unsupported(step.layer.torn)
     made = op(step)

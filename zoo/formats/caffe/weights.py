@@ -1,10 +1,11 @@
-"""Caffe's weights: a caffemodel's blobs by layer name, without copies that can be spared; mean images."""
+"""Caffe's weights: a caffemodel's blobs by layer name, as views into the file; mean images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,23 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from zoo.errors import FormatError, UnsupportedError
+from zoo.formats import wire
 from zoo.formats.caffe import schema
+from zoo.formats.mapped import mapped
 
 MAX_BYTES = (1 << 31) - 1  # protobuf's own limit
 _MAX_RANK = 32  # Caffe's kMaxBlobAxes
 _MAX_LAYERS = 100_000
-
+_MAX_FIELDS = 3_000_000  # of a whole file; ResNet-152's has 15,000
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-# NVIDIA's enum Type (its caffe.proto); 3 and 4 are integers, which no layer's weights are.
-RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}
 
-_CLASSES = schema.messages("zoo_caffe_weights", schema.BINARY)
-_UNPACKED = schema.messages("zoo_caffe_unpacked", schema.UNPACKED)["Blob"]
+# Numbers of fields (caffe.proto). Layers of three generations: number in what holds them -> numbers of name and blobs.
+_LAYERS = {100: (1, 7), 2: (4, 6)}
+_V0_INSIDE_V1, _V0 = 1, (1, 50)
+_LEGACY, _SHAPE, _DATA, _DOUBLE, _HALF, _RAW = (1, 2, 3, 4), 7, 5, 8, 10, 12
+# NVIDIA's enum Type, which lies under the number of the other forks' halves; 3 and 4 are integers, as no weights are.
+_RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}
+_BLOB = schema.messages("zoo_caffe_blob", schema.BLOB)["Blob"]
 
 
 @dataclass(frozen=True)
@@ -63,24 +69,68 @@ def read(path: Path) -> Mapping[str, list[Blob]]:
         FormatError: the file is damaged, or no caffemodel.
     """
     raw = _bytes(path)
-    if raw.startswith(_HDF5):
+    if raw[: len(_HDF5)] == _HDF5:
         return _read_hdf5(path)
-    net = _parse(path, raw, "Net", "caffemodel")
-    if not net.layer and not net.layers:
-        raise FormatError(f"{path.name}: holds no layers; expected a caffemodel")
-    if len(net.layer) + len(net.layers) > _MAX_LAYERS:
-        raise FormatError(f"{path.name}: holds {len(net.layer) + len(net.layers):,} layers; no network has so many")
+    walk = _Walk(path, len(raw), "caffemodel")
     result: dict[str, list[Blob]] = {}
-    for layer in _layers(net):
-        if not layer.blobs:
+    count = 0
+    for number, kind, layer in walk.fields(raw):
+        if number not in _LAYERS or kind != wire.BYTES:
             continue
-        name = bytes(layer.name).decode("utf-8", errors="replace")
+        count += 1
+        if count > _MAX_LAYERS:
+            raise FormatError(f"{path.name}: holds more than {_MAX_LAYERS:,} layers; no network has so many")
+        name, blobs = _layer(walk, memoryview(layer), *_LAYERS[number])
+        if not blobs:
+            continue
         _check_name(name, path)
         if name in result:
             raise FormatError(f"{path.name}: holds weights for two layers named {name!r}; cannot tell them apart")
         where = f"{path.name}: layer {name!r}"
-        result[name] = [Blob(_array(blob, f"{where}: blob {i}")) for i, blob in enumerate(layer.blobs)]
+        result[name] = [Blob(_array(walk, blob, f"{where}: blob {i}")) for i, blob in enumerate(blobs)]
+    if not count:
+        raise FormatError(f"{path.name}: holds no layers; expected a caffemodel")
     return result
+
+
+@dataclass
+class _Walk:
+    """The fields of one file, whose number is bounded: they are walked in Python."""
+
+    path: Path
+    size: int
+    what: str
+    count: int = 0
+
+    def fields(self, message: memoryview) -> Iterator[tuple[int, int, Any]]:
+        try:
+            for found in wire.fields(message):
+                self.count += 1
+                if self.count > _MAX_FIELDS:
+                    raise FormatError(f"{self.path.name}: is no {self.what}: it has more than {_MAX_FIELDS:,} fields")
+                yield found
+        except ValueError as error:
+            head = bytes(message[:256])
+            swapped = head.isascii() and b"\0" not in head
+            hint = "were the prototxt and the caffemodel swapped?" if swapped else "get it anew"
+            raise FormatError(
+                f"{self.path.name}: is no {self.what}, or is cut short ({self.size:,} bytes); {hint}"
+            ) from error
+
+
+def _layer(walk: _Walk, layer: memoryview, name_at: int, blobs_at: int) -> tuple[str, list[memoryview]]:
+    """A layer's name and its blobs, unread; V0's lie one message deeper."""
+    name, blobs = b"", []
+    for number, kind, value in walk.fields(layer):
+        if kind != wire.BYTES:
+            continue
+        if number == name_at:
+            name = bytes(value)
+        elif number == blobs_at:
+            blobs.append(value)
+        elif (name_at, number) == (_LAYERS[2][0], _V0_INSIDE_V1):
+            return _layer(walk, value, *_V0)
+    return name.decode("utf-8", errors="replace"), blobs
 
 
 def mean(path: str | PathLike[str]) -> np.ndarray:
@@ -96,35 +146,22 @@ def mean(path: str | PathLike[str]) -> np.ndarray:
         FormatError: the file is damaged, or holds anything but one image.
     """
     path = Path(path)
-    blob = _parse(path, _bytes(path), "Blob", "mean image")
-    array = _array(blob, f"{path.name}: mean image")
+    raw = _bytes(path)
+    array = _array(_Walk(path, len(raw), "mean image"), raw, f"{path.name}: mean image")
     shape = array.shape[1:] if array.ndim == 4 and array.shape[0] == 1 else array.shape
     if len(shape) != 3 or 0 in shape:
         raise FormatError(f"{path.name}: holds an array of shape {array.shape}; expected one image (1, C, H, W)")
     return array.reshape(shape)
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path) -> memoryview:
     try:
         size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise FormatError(f"{path.name}: {size:,} bytes; protobuf files, as caffemodels are, end at {MAX_BYTES:,}")
-        return path.read_bytes()
     except OSError as error:
         raise FormatError(f"{path.name}: cannot be read: {error.strerror or error}") from error
-
-
-def _parse(path: Path, raw: bytes, message: str, what: str) -> Any:
-    result: Any = _CLASSES[message]()
-    try:
-        result.ParseFromString(raw)
-    except DecodeError as error:
-        head = raw[:256]
-        hint = (
-            "were the prototxt and the caffemodel swapped?" if head.isascii() and b"\0" not in head else "get it anew"
-        )
-        raise FormatError(f"{path.name}: is no {what}, or is cut short ({len(raw):,} bytes); {hint}") from error
-    return result
+    if size > MAX_BYTES:
+        raise FormatError(f"{path.name}: {size:,} bytes; protobuf files, as caffemodels are, end at {MAX_BYTES:,}")
+    return memoryview(mapped(path, "a caffemodel") if size else b"")
 
 
 def _check_name(name: str, path: Path) -> None:
@@ -154,67 +191,112 @@ def _read_hdf5(path: Path) -> Mapping[str, list[Blob]]:
     return {name: [Blob(arrays[i]) for i in range(len(arrays))] for name, arrays in found.items()}
 
 
-def _layers(net: Any) -> list[Any]:
-    """All generations' layers; V0's lie one message deeper."""
-    return [*(layer.layer if layer.HasField("layer") else layer for layer in net.layers), *net.layer]
+@dataclass
+class _Parts:
+    """A blob's fields: what says its shape, and its numbers, still in the file."""
+
+    legacy: dict[int, int] = field(default_factory=dict)
+    dims: list[int] | None = None
+    chunks: dict[int, list[memoryview]] = field(default_factory=dict)
+    kind: int | None = None  # NVIDIA's, or a half written as an integer
+    numbers: np.ndarray | None = None
 
 
-def _array(blob: Any, where: str) -> np.ndarray:
-    shape = _shape(blob, where)
-    count = math.prod(shape)
-    forked = blob.HasField("raw_data") or (blob.half_data and not blob.data and not blob.double_data)
-    array = _halves(blob, where) if forked else _packed(blob)
-    if array is None or array.size != count:
-        # Numbers that are not packed are unknown to the fast message, which has kept them.
-        numbers = _unpacked(blob, where)
-        array = numbers if array is None or numbers.size else array
-    if array.size != count:
-        raise FormatError(f"{where}: its shape {shape} needs {count:,} numbers, the file holds {array.size:,}")
+def _array(walk: _Walk, blob: memoryview, where: str) -> np.ndarray:
+    parts = _parts(walk, blob, where)
+    shape = _shape(parts, where)
+    array = _numbers(parts, where) if parts.numbers is None else parts.numbers
+    if array.size != math.prod(shape):
+        raise FormatError(
+            f"{where}: its shape {shape} needs {math.prod(shape):,} numbers, the file holds {array.size:,}"
+        )
     return array.reshape(shape)
 
 
-def _packed(blob: Any) -> np.ndarray | None:
-    for chunks, dtype in ((blob.data, "<f4"), (blob.double_data, "<f8")):
-        if chunks:
-            raw = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            if len(raw) % np.dtype(dtype).itemsize:
-                return None
-            with np.errstate(over="ignore"):
-                return np.frombuffer(raw, dtype=dtype).astype(np.float32, copy=False)
-    return None
+def _parts(walk: _Walk, blob: memoryview, where: str) -> _Parts:
+    parts = _Parts()
+    for number, kind, value in walk.fields(blob):
+        if kind == wire.VARINT and number in _LEGACY:
+            parts.legacy[number] = wire.signed(value)
+        elif kind == wire.BYTES and number == _SHAPE:
+            parts.dims = (parts.dims or []) + _dims(walk, value, where)
+        elif kind == wire.BYTES and number in (_DATA, _DOUBLE, _RAW):
+            parts.chunks.setdefault(number, []).append(value)
+        elif kind == wire.VARINT and number == _HALF and parts.kind is None:
+            parts.kind = value
+        elif number in (_DATA, _DOUBLE, _HALF):
+            return _one_by_one(blob, where)
+    return parts
 
 
-def _halves(blob: Any, where: str) -> np.ndarray:
-    """The numbers of forks that know half precision: NVIDIA's raw bytes, or halves written as integers."""
-    if not blob.HasField("raw_data"):
-        numbers = np.fromiter(blob.half_data, np.uint32, len(blob.half_data))
-        if numbers.max() > 0xFFFF:
-            raise FormatError(f"{where}: its half-precision numbers have more than 16 bits; the file is damaged")
-        return numbers.astype("<u2").view("<f2").astype(np.float32)
-    kind = blob.half_data[-1] if blob.half_data else 1
-    if kind not in RAW_TYPES:
-        raise UnsupportedError(f"{where}: raw_data_type {kind} holds no floating-point numbers; expected 0, 1 or 2")
-    if len(blob.raw_data) % np.dtype(RAW_TYPES[kind]).itemsize:
-        raise FormatError(f"{where}: its raw_data ends within a number; the file is damaged")
-    with np.errstate(over="ignore"):
-        return np.frombuffer(blob.raw_data, RAW_TYPES[kind]).astype(np.float32, copy=False)
-
-
-def _unpacked(blob: Any, where: str) -> np.ndarray:
+def _dims(walk: _Walk, shape: memoryview, where: str) -> list[int]:
+    dims: list[int] = []
     try:
-        slow: Any = _UNPACKED.FromString(blob.SerializeToString())
+        for number, kind, value in walk.fields(shape):
+            if number == 1 and kind == wire.VARINT:
+                dims.append(wire.signed(value))
+            elif number == 1 and kind == wire.BYTES:
+                dims += [wire.signed(n) for n in islice(wire.varints(value), 2 * _MAX_RANK)]
+            if len(dims) > _MAX_RANK:
+                break
+    except ValueError as error:
+        raise FormatError(f"{where}: its shape is cut short; the file is damaged") from error
+    return dims
+
+
+def _one_by_one(blob: memoryview, where: str) -> _Parts:
+    """Numbers with a tag before each, or halves as integers: millions of fields, which protobuf walks faster."""
+    try:
+        message: Any = _BLOB.FromString(bytes(blob))
     except DecodeError as error:
         raise FormatError(f"{where}: its numbers are cut short; the file is damaged") from error
+    names = ("num", "channels", "height", "width")
+    parts = _Parts(
+        {i: getattr(message, name) for i, name in zip(_LEGACY, names, strict=True) if message.HasField(name)}
+    )
+    if message.HasField("shape"):
+        parts.dims = list(message.shape.dim)
+    if message.HasField("raw_data"):
+        parts.chunks[_RAW] = [memoryview(message.raw_data)]
+        parts.kind = message.half_data[-1] if message.half_data else None
+        return parts
     with np.errstate(over="ignore"):
-        return np.array(slow.data or slow.double_data).astype(np.float32)
+        parts.numbers = np.array(message.data or message.double_data).astype(np.float32)
+    if message.half_data and not parts.numbers.size:
+        parts.numbers = _halves(np.fromiter(message.half_data, np.uint32, len(message.half_data)), where)
+    return parts
 
 
-def _shape(blob: Any, where: str) -> tuple[int, ...]:
-    legacy = any(blob.HasField(name) for name in ("num", "channels", "height", "width"))
-    if blob.HasField("shape") or not legacy:
-        shape = tuple(int(n) for n in blob.shape.dim)
+def _halves(numbers: np.ndarray, where: str) -> np.ndarray:
+    if numbers.max() > 0xFFFF:
+        raise FormatError(f"{where}: its half-precision numbers have more than 16 bits; the file is damaged")
+    return numbers.astype("<u2").view("<f2").astype(np.float32)
+
+
+def _numbers(parts: _Parts, where: str) -> np.ndarray:
+    """The numbers that lie together in the file; float32 ones stay there."""
+    dtype, chunks = "<f4", parts.chunks.get(_DATA, [])
+    if _RAW in parts.chunks:
+        kind = 1 if parts.kind is None else parts.kind
+        if kind not in _RAW_TYPES:
+            raise UnsupportedError(f"{where}: raw_data_type {kind} holds no floating-point numbers; expected 0, 1 or 2")
+        dtype, chunks = _RAW_TYPES[kind], parts.chunks[_RAW][-1:]
+    elif not any(map(len, chunks)) and _DOUBLE in parts.chunks:
+        dtype, chunks = "<f8", parts.chunks[_DOUBLE]
+    elif not chunks and parts.kind is not None:
+        return _halves(np.array([parts.kind], np.uint64), where)
+    raw = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if len(raw) % np.dtype(dtype).itemsize:
+        raise FormatError(f"{where}: its numbers end within one; the file is damaged")
+    with np.errstate(over="ignore"):
+        return np.frombuffer(raw, dtype).astype(np.float32, copy=False)
+
+
+def _shape(parts: _Parts, where: str) -> tuple[int, ...]:
+    if parts.dims is not None or not parts.legacy:
+        shape = tuple(parts.dims or ())
     else:
-        shape = (blob.num, blob.channels, blob.height, blob.width)
-    if len(shape) > _MAX_RANK or any(n < 0 for n in shape):
+        shape = tuple(parts.legacy.get(i, 0) for i in _LEGACY)
+    if len(shape) > _MAX_RANK or any(not 0 <= n < 1 << 40 for n in shape):
         raise FormatError(f"{where}: impossible shape {shape[:_MAX_RANK]}; the file is damaged")
     return shape

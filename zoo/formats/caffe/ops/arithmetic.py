@@ -135,8 +135,8 @@ def eltwise(step: Step) -> Value:
     shape = tuple(max(sizes) for sizes in zip(*shapes, strict=False))
     fits = {len(other) for other in shapes} == {len(shape)}
     fits = fits and all(n in (1, m) for other in shapes for n, m in zip(other, shape, strict=True))
-    if not fits or len(step.inputs) < 2:
-        raise step.damaged(f"combines {step.shape} with {different[:8] or 'nothing'} (without the batch)")
+    if not fits:
+        raise step.damaged(f"combines {step.shape} with {different[:8]} (without the batch)")
     names = [value.name for value in step.inputs]
     if param.operation == 0:
         return _chain(step, "Mul", names, shape)
@@ -161,7 +161,7 @@ def _chain(step: Step, op: str, names: Sequence[str], shape: tuple[int, ...]) ->
 
 def axpy(step: Step) -> Value:
     """Axpy of the squeeze-and-excitation nets: a * x + y, with one a for each channel."""
-    if len(step.inputs) != 3 or step.inputs[1].shape != step.inputs[2].shape:
+    if step.inputs[1].shape != step.inputs[2].shape:
         raise step.damaged(
             f"combines {[value.shape for value in step.inputs[:8]]} (without the batch); expected a, x, y"
         )

@@ -7,19 +7,94 @@ from typing import Any
 import numpy as np
 
 from zoo.formats.caffe.ops.common import Pair, image, window
-from zoo.formats.caffe.translate import Step, Value
+from zoo.formats.caffe.translate import Mask, Step, Value
 
+_LOWEST = float(np.finfo(np.float32).min)
 _KINDS = ("Max", "Average", "Stochastic")
 
 
 def pooling(step: Step) -> list[Value | None]:
-    """Pooling; a second top, where each maximum was, is left out if nothing reads it."""
+    """Pooling; a second top, where each maximum was, is left out if nothing reads it, and kept for Upsample."""
     tops = step.layer.tops
     if len(tops) > 2 or (len(tops) == 2 and _KINDS[step.spec.pooling_param.pool] != "Max"):
         raise step.damaged(f"has {len(tops)} tops; expected one, or two of maximum pooling")
-    if len(tops) == 2 and (step.state.reads[tops[1]] or tops[1] in step.state.ends):
-        raise step.unsupported(f"its second top {step.layer.blobs[1]!r}, the places of the maxima, is used")
-    return [_pooled(step), *([None] * (len(tops) - 1))]
+    if len(tops) == 2 and tops[1] in step.state.ends:
+        raise step.unsupported(f"its second top {step.layer.blobs[1]!r}, the places of the maxima, cannot be an end")
+    value = _pooled(step)
+    if len(tops) == 2 and step.state.reads[tops[1]]:
+        step.state.masks[tops[1]] = Mask(step.inputs[0], value, _side_by_side(step))
+        return [value, Value("", value.shape)]
+    return [value, *([None] * (len(tops) - 1))]
+
+
+def _side_by_side(step: Step) -> Pair | None:
+    param = step.spec.pooling_param
+    if param.global_pooling:
+        return None
+    kernel, stride, pad = window(step, param)
+    return kernel if kernel == stride and pad == (0, 0) else None
+
+
+def unpooled(step: Step) -> Value:
+    """Upsample of SegNet: each value goes back to where the pooling found its maximum, zeros elsewhere.
+
+    The places are found again as the first in each window that equal its maximum, which is how Caffe chooses.
+    """
+    mask = step.state.masks.get(step.layer.bottoms[1])
+    value = step.inputs[0]
+    if mask is None or mask.kernel is None or mask.kernel[0] != mask.kernel[1]:
+        raise step.unsupported("puts values back to places; only those of square windows that lie side by side")
+    channels, *size = mask.source.shape
+    if value.shape != mask.pooled.shape or _target(step) != size:
+        raise step.unsupported(f"puts {value.shape} on {_target(step)}; the places are of {mask.source.shape}")
+    edge = mask.kernel[0]
+    _, height, width = value.shape
+    over = [height * edge - size[0], width * edge - size[1]]
+    source = _padded(step, mask.source, [max(n, 0) for n in over], _LOWEST, "whole")
+    parts = []
+    free = ""
+    for i in range(edge * edge):
+        starts = divmod(i, edge)
+        ends = (starts[0] + (height - 1) * edge + 1, starts[1] + (width - 1) * edge + 1)
+        attrs: dict[str, Any] = {"starts": starts, "ends": ends, "axes": (2, 3), "steps": (edge, edge)}
+        one = step.node("Slice", [source.name], value.shape, suffix=f"part{i}", **attrs)
+        found = step.node("Equal", [one.name, mask.pooled.name], value.shape, suffix=f"equal{i}")
+        here = step.node("Cast", [found.name], value.shape, suffix=f"here{i}", to="float32").name
+        if i:  # not where an earlier one was taken
+            here = step.node("Mul", [here, free], value.shape, suffix=f"first{i}").name
+        left = free or step.constant("one", 1.0)
+        free = step.node("Sub", [left, here], value.shape, suffix=f"free{i}").name if i < edge * edge - 1 else ""
+        parts.append(step.node("Mul", [value.name, here], value.shape, suffix=f"value{i}").name)
+    joined = step.node("Concat", parts, (channels * edge * edge, height, width), suffix="parts", axis=1)
+    whole = (channels, height * edge, width * edge)
+    last = over == [0, 0]
+    attrs = {"blocksize": edge, "mode": "DCR"}
+    made = step.node("DepthToSpace", [joined.name], whole, suffix="" if last else "spread", **attrs)
+    if last:
+        return made
+    if min(over) < 0:
+        made = _padded(step, made, [max(-n, 0) for n in over], 0.0, "zeros")
+    attrs = {"starts": (0, 0), "ends": tuple(size), "axes": (2, 3), "steps": (1, 1)}
+    return step.node("Slice", [made.name], mask.source.shape, **attrs)
+
+
+def _target(step: Step) -> list[int]:
+    """The size that Upsample's parameters state (caffe-segnet, upsample_layer.cpp)."""
+    param = step.spec.upsample_param
+    if param.HasField("upsample_h") and param.HasField("upsample_w"):
+        return [int(param.upsample_h), int(param.upsample_w)]
+    factors = [param.scale_h or param.scale, param.scale_w or param.scale]
+    less = [param.pad_out_h, param.pad_out_w]
+    return [n * int(factor) - int(cut) for n, factor, cut in zip(step.shape[1:], factors, less, strict=True)]
+
+
+def _padded(step: Step, value: Value, more: list[int], number: float, suffix: str) -> Value:
+    """Rows and columns of one number added at the end."""
+    if not any(more):
+        return value
+    shape = (value.shape[0], value.shape[1] + more[0], value.shape[2] + more[1])
+    pads = (0, 0, 0, 0, 0, 0, *more)
+    return step.node("Pad", [value.name], shape, suffix=suffix, pads=pads, mode="constant", value=number)
 
 
 def _pooled(step: Step) -> Value:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from zoo.formats.caffe.ops.common import image, reshaped
+from zoo.formats.caffe.ops.pooling import unpooled
 from zoo.formats.caffe.translate import Step, Value
 
 
@@ -106,7 +107,7 @@ def permute(step: Step) -> Value:
 def crop(step: Step) -> Value:
     """Crop: the first bottom cut to the second's size, from an axis on."""
     param = step.spec.crop_param
-    if len(step.inputs) != 2 or len(step.inputs[1].shape) != len(step.shape):
+    if len(step.inputs[1].shape) != len(step.shape):
         raise step.damaged(f"crops {[value.shape for value in step.inputs[:8]]}; expected two of equal rank")
     axis, rank = step.axis(param.axis), len(step.shape) + 1
     offsets = [int(n) for n in param.offset] or [0]
@@ -196,11 +197,13 @@ def _interp_size(step: Step, size: list[int]) -> list[int]:
 
 
 def upsample(step: Step) -> Value:
-    """Upsample of the YOLO forks: each position repeated. SegNet's, which takes a mask, is refused at its pooling."""
+    """Upsample: with a mask SegNet's, which undoes a pooling; without, that of the YOLO forks: positions repeated."""
     param = step.spec.upsample_param
     channels, *size = image(step)
-    if len(step.inputs) != 1 or param.HasField("upsample_h") or param.HasField("scale_h"):
-        raise step.unsupported("puts values back to the places of maxima; only upsampling by a scale, without a mask")
+    if len(step.inputs) == 2:
+        return unpooled(step)
+    if param.HasField("upsample_h") or param.HasField("scale_h"):
+        raise step.damaged("has no mask of a pooling for its second bottom, which upsample_h and scale_h go with")
     factor = int(param.scale)
     shape = (channels, *(n * factor for n in size))
     scales = (1.0, 1.0, float(factor), float(factor))
