@@ -48,7 +48,7 @@ def test_there_are_cases_for_the_ops_with_a_rule_of_their_own() -> None:
         ("Conv", {}, [MAP, (4, 6, 1)], "expected a kernel of 4 axes, got 4x6x1"),
         ("Conv", {"strides": [0, 1]}, [MAP, (4, 6, 1, 1)], "has strides [0, 1]"),
         ("Conv", {"pads": [1 << 50, 0, 0, 0]}, [MAP, (4, 6, 1, 1)], "has pads"),
-        ("Conv", {"auto_pad": "SAME_LOWER"}, [MAP, (4, 6, 1, 1)], "which a Graph does not know"),
+        ("Conv", {"auto_pad": "SAME_BOTH"}, [MAP, (4, 6, 1, 1)], "which a Graph does not know"),
         ("MaxPool", {"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]}, [MAP], "holds whole windows"),
         ("MaxPool", {}, [MAP], "lacks kernel_shape"),
         ("Gemm", {}, [(BATCH, 6), (5, 2)], "takes 5 numbers, its input has 6"),

@@ -94,7 +94,7 @@ def test_damaged_files_of_every_kind_give_a_model_or_one_clear_line(python: str,
         check=False,
     )
     assert answer.returncode == 0, answer.stdout
-    assert answer.stdout.count("200 cases, 0 findings") == 8
+    assert answer.stdout.count("200 cases, 0 findings") == len(answer.stdout.splitlines()) >= 8
 
 
 def test_what_long_runs_found_stays_fixed(python: str) -> None:
