@@ -13,13 +13,40 @@ from typing import Any
 
 import keras
 
-from zoo.build import arithmetic, convolution, pooling, shape
-from zoo.build.context import Context, Op, Value
-from zoo.errors import UnsupportedError
-from zoo.graph import Graph, Param
+from zoo.build import (
+    activation,
+    arithmetic,
+    convolution,
+    dense,
+    normalization,
+    pooling,
+    reduction,
+    resize,
+    shape,
+    slicing,
+)
+from zoo.build.context import Context, Op, Refused
+from zoo.build.layout import Value, standard
+from zoo.errors import FormatError, UnsupportedError
+from zoo.graph import Graph, Node, Param
 from zoo.heads import layer_name_of
 
-OPS: dict[str, Op] = {**convolution.OPS, **pooling.OPS, **arithmetic.OPS, **shape.OPS}
+OPS: dict[str, Op] = {
+    **activation.OPS,
+    **activation.ALONG_AXIS,
+    **arithmetic.OPS,
+    **convolution.OPS,
+    **dense.OPS,
+    **normalization.OPS,
+    **pooling.OPS,
+    **reduction.OPS,
+    **resize.OPS,
+    **shape.OPS,
+    **slicing.OPS,
+}
+
+MAX_TOLD = 40
+"""Nodes named in one message."""
 
 
 @dataclass(frozen=True)
@@ -54,41 +81,112 @@ def build(graph: Graph, *, affine: Affine | None = None, name: str | None = None
         UnsupportedError: the Graph has ops that have no Keras counterpart; all of them are named.
     """
     graph.check()
-    unknown = [f"{node.name} ({node.op})" for node in graph.nodes if node.op not in OPS]
-    if unknown:
-        raise UnsupportedError(f"{graph.name}: ops without a Keras counterpart: {', '.join(unknown)}")
     unbound = [key for key, value in graph.params.items() if isinstance(value, Param)]
     if unbound:
         raise UnsupportedError(f"{graph.name}: {len(unbound)} parameters have no values ({unbound[0]}, ...); bind them")
     context = Context(graph)
     inputs = [_input(context, key, dims, affine) for key, dims in graph.inputs.items()]
-    for node in graph.nodes:
-        results = OPS[node.op](context, node)
-        values = results if isinstance(results, list) else [results]
-        for key, value in zip(node.outputs, values, strict=True):
-            context.values[key] = value if isinstance(value, Value) else Value(value)
-    outputs = [context.tensor(key) for key in graph.outputs]
+    _build_nodes(context)
+    stored = [key for key in graph.outputs if key in graph.params]
+    if stored:
+        raise UnsupportedError(f"{graph.name}: output {stored[0]!r} is a stored array; a model computes its outputs")
+    values = [context.values[key] for key in graph.outputs]
+    outputs = [
+        context.arranged(value, standard(value.rank), key) for key, value in zip(graph.outputs, values, strict=True)
+    ]
     return keras.Model(_single(inputs), _single(outputs), name=layer_name_of(name or graph.name) or "model")
 
 
+def _build_nodes(context: Context) -> None:
+    """Builds every node; those that cannot be are named together at the end.
+
+    Raises:
+        UnsupportedError: there are such nodes.
+        FormatError: a node's inputs have shapes that do not go together.
+    """
+    strange, refused = [], []
+    for node in context.graph.nodes:
+        if node.op not in OPS:
+            strange.append(f"{node.name} ({node.op})")
+        elif all(key in context.values or key in context.graph.params for key in node.inputs if key):
+            try:  # unless it stands behind one that was refused
+                _build_node(context, node)
+            except Refused as error:
+                refused.append(str(error))
+    told = []
+    if strange:
+        told.append(f"ops without a Keras counterpart: {_some(strange, ', ')}")
+    if refused:
+        told.append(f"nodes that cannot be built: {_some(refused, '; ')}")
+    if told:
+        raise UnsupportedError(f"{context.graph.name}: {'; '.join(told)}")
+
+
+def _build_node(context: Context, node: Node) -> None:
+    try:
+        results = _passed_on(context, node) if node.name in context.absorbed else OPS[node.op](context, node)
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:  # what Keras and numpy say to odd shapes
+        what = str(error).strip().split("\n")[0]
+        raise FormatError(
+            f"{context.graph.name}: {node.name} ({node.op}): does not fit its inputs or attributes: {what}"
+        ) from error
+    values = results if isinstance(results, list) else [results]
+    for key, value in zip(node.outputs, values, strict=False):
+        context.values[key] = value if isinstance(value, Value) else Value(value, standard(len(value.shape)))
+    for key in node.outputs[len(values) :]:
+        if context.consumers[key] or key in context.graph.outputs:
+            raise context.refuse(node, f"its output {key!r} is not supported")
+
+
+def _passed_on(context: Context, node: Node) -> Value:
+    """The value that a node would change if the node before it had not done so."""
+    return next(context.values[key] for key in node.inputs if key in context.values)
+
+
+def _some(found: Sequence[str], separator: str) -> str:
+    more = f" and {len(found) - MAX_TOLD} more" if len(found) > MAX_TOLD else ""
+    return separator.join(found[:MAX_TOLD]) + more
+
+
 def _input(context: Context, key: str, dims: tuple[int, ...], affine: Affine | None) -> Any:
-    dims = (*dims[1:], dims[0]) if len(dims) == 3 else dims
-    tensor = keras.Input(dims, name=context.unique(key))
+    order = standard(len(dims) + 1)
+    tensor = keras.Input([dims[axis - 1] for axis in order[1:]], name=context.unique(key))
     value = tensor
     if affine is not None:
         value = keras.layers.Rescaling(
             list(affine.scale), list(affine.offset), dtype="float32", name=context.unique("preprocessing")
         )(value)
-        if affine.reverse and all(_can_reverse(context, node, key) for node in context.consumers[key]):
-            context.reversed_inputs.add(key)
+        kernels = _read_by_kernels(context, key) if affine.reverse else None
+        if kernels is not None:
+            context.reversed_inputs |= kernels
         elif affine.reverse:
             value = context.rename(keras.ops.flip(value, axis=-1), "preprocessing_bgr")
-    context.values[key] = Value(value)
+    context.values[key] = Value(value, order)
     return tensor
 
 
-def _can_reverse(context: Context, node: Any, key: str) -> bool:
-    return bool(node.op == "Conv" and node.inputs[0] == key and node.attrs.get("group", 1) == 1)
+def _read_by_kernels(context: Context, key: str) -> set[str] | None:
+    """Returns the names under which convolutions read an input, if nothing else does, be it with zeros around it."""
+    names, waiting = {key}, [key]
+    while waiting:
+        key = waiting.pop()
+        if key in context.graph.outputs:
+            return None
+        for node in context.consumers[key]:
+            if node.op == "Pad" and node.attrs.get("mode", "constant") == "constant" and _pads_alike(node):
+                names.add(node.outputs[0])
+                waiting.append(node.outputs[0])
+            elif node.op != "Conv" or node.inputs[0] != key or node.attrs.get("group", 1) != 1:
+                return None
+    return names
+
+
+def _pads_alike(node: Node) -> bool:
+    """Whether a Pad puts zeros around each channel and adds none, so that it is a layer that heads knows."""
+    pads = node.attrs["pads"]
+    half = len(pads) // 2
+    inside = all(n >= 0 for n in pads) and not any(pads[:2]) and not any(pads[half : half + 2])
+    return bool(half == 4 and inside and not node.attrs.get("axes") and not node.attrs.get("value", 0.0))
 
 
 def _single(values: Sequence[Any]) -> Any:
