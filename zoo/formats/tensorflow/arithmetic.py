@@ -112,8 +112,8 @@ def clip_by_value(step: Step) -> Item:
     low, high = (step.const(i, what).array for i, what in ((1, "lower bound"), (2, "upper bound")))
     if low.size != 1 or high.size != 1:
         raise step.unsupported("clips every channel on its own")
-    bounds = {"min": float(low.reshape(())), "max": float(high.reshape(()))}
-    return step.like(step.make("Clip", [value.name], **bounds), value)
+    least, most = float(low.reshape(())), float(high.reshape(()))
+    return step.like(step.make("Clip", [value.name], min=least, max=most), value)
 
 
 def select(step: Step) -> Item:

@@ -131,7 +131,7 @@ def strided_slice(step: Step, arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def slicing(step: Step, bounds: Sequence[Sequence[int]], rank: int) -> list[tuple[str, slice | int]]:
-    """Reads a StridedSlice: for each axis in order `("slice", slice)`, `("pick", index)`, or `("new", 0)` for a new one.
+    """Reads a StridedSlice: for each axis in order `("slice", slice)`, `("pick", index)`, or `("new", 0)`.
 
     Args:
         step: the node, for its masks.
@@ -207,7 +207,6 @@ def pad(step: Step, arrays: Sequence[np.ndarray]) -> np.ndarray:
 def select(step: Step, arrays: Sequence[np.ndarray]) -> np.ndarray:
     _room(step, np.broadcast_shapes(*(array.shape for array in arrays[:3])))
     return np.where(*arrays[:3])
-
 
 
 def _like(number: int) -> Fold:

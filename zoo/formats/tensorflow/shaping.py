@@ -28,11 +28,9 @@ def reshape(step: Step) -> Item:
     shape, batched = _batch_apart(step, value, dims, count)
     if shape == value.shape:
         return replace(value, batched=batched)
-    if len(shape) == 1 or (len(value.shape) == 3 and math.prod(value.shape[:2]) == 1):
-        # One position or one channel: both orders are the same row of numbers.
-        source = value if value.image and (value.shape[2] == 1 or value.shape[:2] == (1, 1)) else step.plain(value)
-    else:
-        source = step.plain(value)
+    # With one position or one channel, both orders are the same row of numbers.
+    same = value.image and (value.shape[:2] == (1, 1) or value.shape[2] == 1)
+    source = value if same else step.plain(value)
     if len(shape) == 3 and shape[:2] == (1, 1):  # a vector becomes a map of one pixel
         name = step.make("Reshape", [source.name], shape=(0, shape[2], 1, 1))
         return step.result(name, image=True, batched=batched, dtype=value.dtype)
@@ -42,26 +40,25 @@ def reshape(step: Step) -> Item:
 
 def _batch_apart(step: Step, value: Value, dims: list[Any], count: int) -> tuple[tuple[int, ...], bool]:
     """Returns the new shape without the batch, and whether it still has the batch."""
-    first, rest = (dims[0], dims[1:]) if dims else (1, [])
-    alone = step.state.single or not value.batched
-    if any(isinstance(n, Batch) for n in rest) or [*rest, first].count(-1) > 1:
+    if not dims:
+        raise step.unsupported(f"reshapes {value.shape} (without the batch) to one number")
+    first, rest = dims[0], dims[1:]
+    fixed = step.state.batch
+    alone = fixed == 1 or not value.batched
+    if any(isinstance(n, Batch) for n in rest) or dims.count(-1) > 1 or any(n < -1 for n in rest):
         raise step.unsupported(f"reshapes {value.shape} (without the batch) to {_told(dims)}")
+    leads = first in (Batch(1), 1) or (fixed is not None and first == fixed)
+    if isinstance(first, Batch) and alone:
+        first = first.times
     known = math.prod(n for n in rest if n != -1)
-    if -1 in rest:
-        if not isinstance(first, Batch) and first != 1 and not alone:
-            raise step.unsupported(f"mixes the batch: {value.shape} (without it) to {_told(dims)}")
-        lead = 1 if isinstance(first, Batch) or first == 1 or not alone else first
-        total = count // (known * lead) if known * lead > 0 else 0
-        rest = [total if n == -1 else n for n in rest]
+    if -1 in rest and (leads or (alone and first > 0)):
+        lead = 1 if leads else first
+        rest = [count // (known * lead) if n == -1 and known * lead else n for n in rest]
         known = math.prod(rest)
-    if isinstance(first, Batch) and first.times != 1 and step.state.single:
-        return _whole(step, value, [first.times, *rest], count)
-    fits = known == count and all(n > 0 for n in rest)
-    if fits and (first in (-1, 1) or first == Batch(1) or (not alone and first > 0)):
+    if known == count and all(n > 0 for n in rest) and (leads or first == -1):
         return tuple(rest), True
-    if alone and not isinstance(first, Batch):
-        if first == -1:
-            first = count // known if known > 0 else 0
+    if alone:
+        first = count // known if first == -1 and known > 0 else first
         return _whole(step, value, [first, *rest], count)
     raise step.unsupported(f"reshapes {value.shape} (without the batch) to {_told(dims)}, which mixes the batch")
 

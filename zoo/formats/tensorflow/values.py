@@ -127,7 +127,7 @@ class State:
     stated: Mapping[str, tuple[int | None, ...] | None]  # input node -> shape, where a signature says it
     variables: Callable[[FlatNode, int], np.ndarray]
     nchw: bool = False  # whether feature maps come as NCHW in TensorFlow already
-    single: bool = False  # whether the graph's input states a batch of one, or none
+    batch: int | None = None  # the number of images that the graph's input states, if it states one
     nodes: list[Node] = field(default_factory=list)
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     params: dict[str, np.ndarray | Param] = field(default_factory=dict)
@@ -137,6 +137,11 @@ class State:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of the Graph's values, batch first
     notes: dict[str, str] = field(default_factory=dict)
     room: int = 0  # bytes that folded constants may still take
+
+    @property
+    def single(self) -> bool:
+        """Whether the graph is made for one image at a time."""
+        return self.batch == 1
 
     def unique(self, name: str) -> str:
         chosen, count = name, 1

@@ -109,7 +109,7 @@ def depthwise(step: Step) -> Item:
 def conv_transpose(step: Step) -> Item:
     """Conv2DBackpropInput: the gradient of a convolution of the size it names, that is a transposed convolution."""
     value = feature(step, 2)
-    const, (height, width, outputs, inputs) = _kernel(step)
+    const, (height, width, _, inputs) = _kernel(step)
     sizes = step.const(0, "output size").array.ravel().tolist()
     if len(sizes) == 4:
         sizes = sizes[2:] if step.word("data_format", "NHWC") == "NCHW" else sizes[1:3]
