@@ -166,12 +166,8 @@ def needs_size(step: Step, loose: Loose) -> Exception:
 
 def uses_nchw(flat: Flat) -> bool:
     """Whether feature maps have their channels first in this graph."""
-    return any(
-        node.op in ("Conv2D", "MaxPool", "AvgPool", "FusedBatchNormV3", "FusedBatchNorm", "DepthwiseConv2dNative")
-        and "data_format" in node.attrs
-        and bytes(node.attrs["data_format"].s) == b"NCHW"
-        for node in flat.nodes
-    )
+    forms = (node.attrs["data_format"] for node in flat.nodes if "data_format" in node.attrs)
+    return any(bytes(form.s) == b"NCHW" for form in forms)
 
 
 def switch(step: Step) -> list[Item]:
