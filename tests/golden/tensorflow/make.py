@@ -5,9 +5,10 @@ Run with Python 3.11 and `tensorflow==2.21.0 tf_slim==1.1.0 tf_keras==2.21.0`:
     python tests/golden/tensorflow/make.py [CASE ...]
 
 Each case is one .npz: `file:<path>` are the bytes of its files (a frozen graph, or a SavedModel), `input` is uint8 and
-the network gets (input - 128) / 64, every pixel `times` times in both directions, `output:<n>` are its outputs in order, `node:<name>` values on the way. All in
-TensorFlow's order of axes, but for graphs of NCHW: TensorFlow cannot run those on a CPU, so the same graph was written
-in NHWC for the numbers, and what the file has is its twin; input and outputs are given as NHWC.
+the network gets (input - 128) / 64, every pixel `times` times in both directions; `output:<n>` are its outputs in
+order, `node:<name>` values on the way. All in TensorFlow's order of axes, but for graphs of NCHW: TensorFlow cannot run
+those on a CPU, so the same graph was written in NHWC for the numbers, and what the file has is its twin; input and
+outputs are given as NHWC.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ raw = tf.raw_ops
 
 def pattern(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Smooth coloured waves, uint8."""
-    count, height, width, channels = shape
+    _count, height, width, channels = shape
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     images = np.empty(shape)
     for image in images:
@@ -73,7 +74,7 @@ def conv(**options: Any) -> Callable[..., Any]:
     kernel = options.pop("kernel", (3, 3, 4, 5))
 
     def make(x: Any, w: Weights, df: str) -> Any:
-        given = dict(strides=[1, 1, 1, 1], padding="SAME") | options
+        given = {"strides": [1, 1, 1, 1], "padding": "SAME"} | options
         for key in ("strides", "dilations"):
             if key in given:
                 given[key] = fourth(given[key], df)
@@ -126,7 +127,7 @@ def back(size: tuple[int, int], stride: int, padding: str, kernel: int = 3) -> C
 
 def pool(kind: str, size: tuple[int, int], stride: tuple[int, int], padding: str, **more: Any) -> Callable[..., Any]:
     def make(x: Any, w: Weights, df: str) -> Any:
-        args = dict(ksize=fourth([1, *size, 1], df), strides=fourth([1, *stride, 1], df), padding=padding)
+        args = {"ksize": fourth([1, *size, 1], df), "strides": fourth([1, *stride, 1], df), "padding": padding}
         if kind == "max":
             return raw.MaxPool(input=x, data_format=df, name="pool", **args, **more)
         return raw.AvgPool(value=x, data_format=df, name="pool", **args)
@@ -200,7 +201,7 @@ def by_batches(depthwise: bool, padding: str) -> Callable[..., Any]:
         sizes = (height, width)
         base = [(t // 2, t - t // 2) if padding == "SAME" else (0, 0) for t in total]
         pads, crops = [], []
-        for size, (before, after), r in zip(sizes, base, rate):
+        for size, (before, after), r in zip(sizes, base, rate, strict=False):
             more = -(size + before + after) % r
             pads.append([before, after + more])
             crops.append([0, more])
@@ -402,7 +403,7 @@ def half(x: Any, w: Weights, df: str) -> Any:
 
 
 MAP = (None, 8, 7, 4)
-SAME2 = dict(strides=[1, 2, 2, 1])
+SAME2 = {"strides": [1, 2, 2, 1]}
 # name -> (graph, shape of its placeholder, also as NCHW)
 CASES: dict[str, tuple[Callable[..., Any], tuple[int | None, ...], bool]] = {
     "conv_same": (conv(), MAP, True),
@@ -509,8 +510,14 @@ def make_op(name: str, make: Callable[..., Any], shape: tuple[int | None, ...], 
 
 
 def save(
-    name: str, files: dict[str, bytes], image: np.ndarray, outputs: list[np.ndarray], nodes: dict[str, Any] = {}
+    name: str,
+    files: dict[str, bytes],
+    image: np.ndarray,
+    outputs: list[np.ndarray],
+    nodes: dict[str, Any] | None = None,
 ) -> None:
+    if nodes is None:
+        nodes = {}
     outputs = [np.asarray(output, np.float32) for output in outputs]
     for output in outputs:
         if not np.isfinite(output).all():
@@ -701,7 +708,7 @@ def source(op: Any) -> str:
 
 
 def make_net(name: str, make: Callable[..., Any], size: int, nodes: list[str], saved: str = "") -> None:
-    """A frozen graph; or, where `saved` says so, a SavedModel of TensorFlow 1 with variables of one kind or the other."""
+    """A frozen graph; or, where `saved` says so, a SavedModel of TensorFlow 1 with either kind of variables."""
     for seed in range(20):
         rng = np.random.default_rng([seed, *name.encode()])
         image = coarse((2, size, size, 3), rng)
@@ -726,7 +733,7 @@ def make_net(name: str, make: Callable[..., Any], size: int, nodes: list[str], s
                 frozen = v1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [y.op.name])
                 files = {"graph.pb": shuffled(frozen, rng).SerializeToString()}
         v1.enable_resource_variables()
-        return save(name, files, image, [answers], dict(zip(nodes, values)))
+        return save(name, files, image, [answers], dict(zip(nodes, values, strict=False)))
     raise SystemExit(f"{name}: the output hardly depends on the input")
 
 
@@ -751,10 +758,10 @@ def keras_nets() -> dict[str, tuple[Callable[[], Any], bool]]:
 
     def efficientnet() -> Any:
         blocks = [
-            dict(kernel_size=3, repeats=1, filters_in=32, filters_out=16, expand_ratio=1, id_skip=True, strides=1,
-                 se_ratio=0.25),
-            dict(kernel_size=5, repeats=2, filters_in=16, filters_out=24, expand_ratio=3, id_skip=True, strides=2,
-                 se_ratio=0.25),
+            {"kernel_size": 3, "repeats": 1, "filters_in": 32, "filters_out": 16, "expand_ratio": 1, "id_skip": True,
+             "strides": 1, "se_ratio": 0.25},
+            {"kernel_size": 5, "repeats": 2, "filters_in": 16, "filters_out": 24, "expand_ratio": 3, "id_skip": True,
+             "strides": 2, "se_ratio": 0.25},
         ]  # fmt: skip
         return EfficientNet(
             0.25, 1.0, 48, blocks_args=blocks, weights=None, classes=10, input_shape=(48, 48, 3), name="small"

@@ -55,12 +55,15 @@ _NOISE = (*_SPELLINGS["Add"], "Sub", "Mul", "Floor", "Cast", "GreaterEqual", "Gr
 
 
 def rewrite(flat: Flat) -> None:
-    """Replaces the groups in place."""
+    """Replaces the groups in place; all are found first, for one may be part of another."""
+    found: dict[int, FlatNode] = {}
     for index, node in enumerate(flat.nodes):
         for find in (_batch_norm, _dropout, _dilated):
             if node.op in _ROOTS[find] and (made := find(flat, node)) is not None:
-                flat.nodes[index] = made
+                found[index] = made
                 break
+    for index, made in found.items():
+        flat.nodes[index] = made
 
 
 def _batch_norm(flat: Flat, node: FlatNode) -> FlatNode | None:

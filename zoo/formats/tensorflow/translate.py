@@ -252,7 +252,7 @@ def _made(step: Step, items: tuple[Item, ...]) -> Sequence[Item]:
         return items
     if node.op in _SOURCES:
         return [_source(step)]
-    if any(isinstance(item, Loose) for item in items):
+    if any(isinstance(item, Loose) for item in items) and node.op not in inputs.DECODERS:
         return [inputs.before(step)]
     arrays = [item.array for item in items if isinstance(item, Const)]
     if node.op in FOLDS and items and len(arrays) == len(items):
