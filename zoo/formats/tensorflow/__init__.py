@@ -49,10 +49,11 @@ def read(path: str | os.PathLike[str], *, options: Options = Options()) -> Graph
     data = memoryview(mapped(path, "a TensorFlow graph"))
     saved = saved or _is_saved_model(data, name)
     if saved:
-        raw, signature = saved_model.parse(data, name)
+        raw, signature = saved_model.parse(data, name, needed=options.until is None)
     else:
         raw, signature = wire.graph(data, name), None
-    flat = flatten(raw, name)
+    served = () if signature is None else {made.partition(":")[0] for made in signature.outputs.values()}
+    flat = flatten(raw, name, served)
     if not flat.nodes:
         raise FormatError(f"{name}: holds no nodes; expected a TensorFlow graph")
     variables = saved_model.Variables(flat, path.parent if saved else None)

@@ -35,6 +35,13 @@ def leaky_relu(step: Step) -> Item:
     return step.like(step.make("LeakyRelu", [value.name], alpha=step.number("alpha", 0.2)), value)
 
 
+def erfc(step: Step) -> Item:
+    """Erfc: what Erf leaves to one."""
+    value = step.value()
+    name = step.make("Erf", [value.name], suffix="erf")
+    return step.like(step.make("Sub", [step.scalar("one", 1.0), name]), value)
+
+
 def square(step: Step) -> Item:
     value = step.value()
     return step.like(step.make("Mul", [value.name, value.name]), value)
@@ -296,6 +303,7 @@ OPS: dict[str, Op] = {
     "Reciprocal": unary("Reciprocal"),
     "Inv": unary("Reciprocal"),
     "Erf": unary("Erf"),
+    "Erfc": erfc,
     "Floor": unary("Floor"),
     "Ceil": unary("Ceil"),
     "Round": unary("Round"),

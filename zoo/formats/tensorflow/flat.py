@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -110,20 +109,31 @@ class _Scope:
     depth: int
 
 
-def flatten(graph: RawGraph, file: str) -> Flat:
+def flatten(graph: RawGraph, file: str, first: Collection[str] = ()) -> Flat:
     """Returns the graph with its function calls inlined.
+
+    Args:
+        graph: as the file has it.
+        file: its name, for messages.
+        first: calls whose nodes keep their names where another call of the same function has them too.
 
     Raises:
         FormatError: names are doubled, or functions call each other without end.
     """
     flat = Flat(file, [], {}, {})
-    scopes = deque([_Scope(graph.nodes, {}, None, (), 0)])
+    scopes = [_Scope(graph.nodes, {}, None, (), 0)]
     while scopes:
-        scope = scopes.popleft()
+        scope = scopes.pop()
         if len(flat.nodes) + len(scope.nodes) > MAX_NODES or scope.depth > MAX_DEPTH:
             raise FormatError(f"{file}: its functions call each other {scope.depth} deep; no network does so")
-        scopes.extend(_lay_out(flat, scope, graph.functions))
+        found = _lay_out(flat, scope, graph.functions)
+        # Depth first, with the calls that matter last in the list.
+        scopes.extend(sorted(found, key=lambda inner: _name_of(flat, inner) in first))
     return flat
+
+
+def _name_of(flat: Flat, scope: _Scope) -> str:
+    return "" if scope.call is None else flat.nodes[scope.call].name
 
 
 def _lay_out(flat: Flat, scope: _Scope, functions: Mapping[str, Function]) -> list[_Scope]:

@@ -28,8 +28,8 @@ class Signature:
     outputs: Mapping[str, str]
 
 
-def parse(data: memoryview, where: str) -> tuple[wire.RawGraph, Signature | None]:
-    """Returns the graph to serve and its signature, if it has one.
+def parse(data: memoryview, where: str, *, needed: bool = True) -> tuple[wire.RawGraph, Signature | None]:
+    """Returns the graph to serve and its signature, if it has one; where none is needed, several are none.
 
     Raises:
         FormatError: the file is damaged.
@@ -40,7 +40,7 @@ def parse(data: memoryview, where: str) -> tuple[wire.RawGraph, Signature | None
         raise FormatError(f"{where}: holds no graph; expected a SavedModel")
     metas = [_Meta.of(content, where) for content in found[:16]]
     meta = next((meta for meta in metas if _SERVE in meta.tags), metas[0])
-    return wire.graph(meta.graph, where), _signature(meta, where)
+    return wire.graph(meta.graph, where), _signature(meta, where, needed)
 
 
 @dataclass
@@ -63,14 +63,14 @@ class _Meta:
         return meta
 
 
-def _signature(meta: _Meta, where: str) -> Signature | None:
+def _signature(meta: _Meta, where: str, needed: bool) -> Signature | None:
     usable = {name: value for name, value in meta.signatures.items() if not name.startswith("__") and value.outputs}
     if _DEFAULT in usable:
         chosen = usable[_DEFAULT]
-    elif len(usable) > 1:
+    elif len(usable) > 1 and needed:
         names = ", ".join(sorted(usable)[:8])
         raise UsageError(f"{where}: has the signatures {names} and no {_DEFAULT}; name an output with until= (--until)")
-    elif usable:
+    elif len(usable) == 1:
         chosen = next(iter(usable.values()))
     else:
         return None
@@ -142,6 +142,7 @@ class Variables:
     def _restored(self) -> dict[int, list[tuple[str, str]]]:
         """Variable -> (name in the checkpoint, part of it), as the graph's own restoring would have it."""
         found: dict[int, list[tuple[str, str]]] = {}
+        texts: dict[int, list[list[str]]] = {}  # one node restores all variables: its names are read once
         for node in self.flat.nodes:
             if node.op not in ("Assign", "AssignVariableOp") or len(node.inputs) != 2:
                 continue
@@ -149,8 +150,10 @@ class Variables:
             restore = self.flat.nodes[source.node]
             if restore.op not in ("RestoreV2", "Restore", "RestoreSlice") or len(restore.inputs) < 2:
                 continue
-            names = self._texts(restore.inputs[1])
-            specs = self._texts(restore.inputs[2]) if len(restore.inputs) > 2 else []
+            if source.node not in texts:
+                texts[source.node] = [self._texts(ref) for ref in restore.inputs[1:3]]
+            names, *rest = texts[source.node]
+            specs = rest[0] if rest else []
             if source.output < len(names):
                 spec = specs[source.output] if source.output < len(specs) else ""
                 target = self.flat.straight(node.inputs[0]).node
