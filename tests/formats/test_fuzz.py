@@ -58,6 +58,7 @@ KINDS = {
         "test_a_huge_layer_allocates_nothing",
         "test_a_text_too_large_for_a_network_is_refused_unread",
     ],
+    "SavedModel: py_function": ["test_what_cannot_be_expressed_is_named"],
     "safetensors: header over the limit, overlaps, holes": ["test_a_damaged_header_is_refused_in_one_line"],
     "NaN, infinity or nothing but zeros": ["test_weights_that_no_training_leaves_are_refused"],
     "a tensor missing or unused": [
@@ -88,7 +89,7 @@ def test_damaged_files_of_every_kind_give_a_model_or_one_clear_line(python: str,
         check=False,
     )
     assert answer.returncode == 0, answer.stdout
-    assert answer.stdout.count("200 cases, 0 findings") == 8
+    assert answer.stdout.count("200 cases, 0 findings") == len(answer.stdout.splitlines()) >= 8
 
 
 def test_what_long_runs_found_stays_fixed(python: str) -> None:
