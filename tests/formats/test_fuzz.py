@@ -64,6 +64,7 @@ KINDS = {
         "test_all_types_of_numbers",
         "test_arrays_are_views_under_their_bare_names_and_left_overs_are_told",
     ],
+    "SavedModel: py_function": ["test_what_cannot_be_expressed_is_named"],
     "safetensors: header over the limit, overlaps, holes": ["test_a_damaged_header_is_refused_in_one_line"],
     "NaN, infinity or nothing but zeros": ["test_weights_that_no_training_leaves_are_refused"],
     "a tensor missing or unused": [
