@@ -28,6 +28,9 @@ sandbox_option = click.option(
     default=None,
     help="Read the files in a child process with limits; default: unless the model is a built-in one.",
 )
+against_option = click.option(
+    "--against", metavar="FILE.npz", help="Arrays that the origin gave: its input, and values by their name there."
+)
 source_option = click.option(
     "--source", metavar="PATH", help="Folder or file of yours where the model's files are looked for first, by hash."
 )
@@ -140,14 +143,23 @@ def predict(model: str, images: tuple[str, ...], top: int, offline: bool | None,
 
 @cli.command()
 @click.argument("name")
+@against_option
 @offline_option
 @as_json_option
-def verify(name: str, offline: bool | None, as_json: bool) -> None:
+def verify(name: str, against: str | None, offline: bool | None, as_json: bool) -> None:
     """Check a model's numbers against the origin framework's, now."""
     from zoo import library, show
+    from zoo.errors import ParityError
 
-    receipt = library.verify(name, offline=offline)
-    click.echo(show.as_json(receipt) if as_json else show.receipt(receipt, show.width()))
+    receipt = library.verify(name, against=against, offline=offline)
+    if as_json:
+        click.echo(show.as_json(receipt))
+    elif against is None:
+        click.echo(show.receipt(receipt, show.width()))
+    else:
+        click.echo(show.nodes(receipt["nodes"], show.width()))
+    if against is not None and receipt["nodes"]["result"] != "equal":
+        raise ParityError(f"{name}: {receipt['nodes']['summary']}")
 
 
 @cli.command()
@@ -184,6 +196,7 @@ def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
 @click.option("--format", help="caffe, mxnet, onnx, pytorch, tensorflow or torch7; told from the files if left out.")
 @click.option("--architecture", help="For weights that carry no graph, such as efficientnet-lite0.")
 @click.option("--until", metavar="LAYER", help="Convert only up to this layer, by its name in the origin.")
+@against_option
 @click.option("--input-shape", metavar="C,H,W", callback=_shape, help="Size of the input, if the files do not say it.")
 @click.option(
     "--sandbox/--no-sandbox", default=True, show_default=True, help="Read the files in a child process with limits."
@@ -199,6 +212,8 @@ def convert(files: tuple[str, ...], output: str, as_json: bool, **how: Any) -> N
         return
     for name, reason in receipt["unused"].items():
         click.echo(f"not used: {name}: {reason}", err=True)
+    if "nodes" in receipt:
+        click.echo(receipt["nodes"]["summary"], err=True)
     click.echo(output)
 
 

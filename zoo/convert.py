@@ -50,14 +50,7 @@ def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sa
     """
     with ThreadPoolExecutor(1) as pool:  # hashing goes on while the files are read and the network is built
         hashing = {role: pool.submit(_fingerprint, path) for role, path in files.items()}
-        try:
-            graph = _with_sane_numbers(_graph_of(card, files, _reader(sandbox)))
-        except FormatError as error:
-            # The cache names files by their hash, which tells a user nothing.
-            message = str(error)
-            for role, path in files.items():
-                message = message.replace(path.name, card.files[role].name)
-            raise type(error)(f"{card.name}: {message}") from error
+        graph = read_card(card, files, sandbox=sandbox)
         model, arrays = describe(graph, affine=_affine(card.preprocessing), name=card.name)
         fingerprints = {role: future.result() for role, future in hashing.items()}
     for role, found in fingerprints.items():
@@ -77,6 +70,18 @@ def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sa
     }
     artifact.seal(folder, receipt, hashes)
     return receipt
+
+
+def read_card(card: ModelCard, files: Mapping[str, Path], *, sandbox: bool) -> Graph:
+    """Returns a card's network with its weights, as the origin has it; arguments and errors as in `convert_card`."""
+    try:
+        return _with_sane_numbers(_graph_of(card, files, _reader(sandbox)))
+    except FormatError as error:
+        # The cache names files by their hash, which tells a user nothing.
+        message = str(error)
+        for role, path in files.items():
+            message = message.replace(path.name, card.files[role].name)
+        raise type(error)(f"{card.name}: {message}") from error
 
 
 def convert_files(

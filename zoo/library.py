@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo import artifact, cache
-from zoo.errors import UsageError
+from zoo.errors import ParityError, UsageError
 from zoo.registry import info, is_builtin, labels
 from zoo.schema import ModelCard, Preprocessing
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.fetch.progress import Progress
+    from zoo.graph import Graph
     from zoo.preprocessing import Image
 
 
@@ -199,15 +201,22 @@ def convert_to(
     architecture: str | None = None,
     until: str | None = None,
     input_shape: tuple[int, int, int] | None = None,
+    against: str | os.PathLike[str] | None = None,
     sandbox: bool = True,
 ) -> dict[str, Any]:
     """Converts files, as `convert` does, to one .keras file.
 
+    Args:
+        output: the file, whose name ends in .keras.
+        paths: as in `convert`, and so are the other arguments.
+        against: arrays that the origin gave, as in `verify`.
+
     Returns:
-        The receipt, which is also in the file (member zoo.json): the files' hashes, which version converted, and what
-        became of each tensor.
+        The receipt, which is also in the file (member zoo.json): the files' hashes, which version converted, what
+        became of each tensor, and under `nodes` how the numbers compare with `against`.
 
     Raises:
+        ParityError: the numbers are not those of `against`.
         ZooError: as `convert`; nothing is written then.
     """
     if Path(output).suffix != ".keras":
@@ -215,31 +224,70 @@ def convert_to(
     from zoo.convert import convert_files, receipt_of
     from zoo.formats.options import Options
 
+    arrays = None if against is None else _arrays(against)
     files = [Path(path) for path in paths]
     options = Options(input_shape=input_shape, until=until)
     model, graph = convert_files(
         files, format=format, architecture=architecture, preprocessing=None, options=options, sandbox=sandbox
     )
     receipt = receipt_of(graph, {path.name: path for path in files})
+    if arrays is not None:
+        receipt["nodes"] = _compared(graph, arrays)
+        if receipt["nodes"]["result"] != "equal":
+            raise ParityError(f"{files[0].name}: {receipt['nodes']['summary']}; nothing was written")
     export(model, Path(output), receipt)
     return receipt
 
 
-def verify(name: str, *, offline: bool | None = None) -> dict[str, Any]:
+def verify(name: str, *, against: str | os.PathLike[str] | None = None, offline: bool | None = None) -> dict[str, Any]:
     """Checks a converted model again: its bytes against the receipt, its numbers against the origin framework's.
 
+    Args:
+        name: a registered name or alias.
+        against: an .npz file of arrays that the origin gave: its input (named so, or `input`), and any values of the
+            network by their name in the origin; maps as NCHW.
+        offline: as in `get`.
+
     Returns:
-        The receipt, with the figures measured now under `parity`.
+        The receipt, with the figures measured now under `parity`, and those of `against` under `nodes`: `result`
+        (`equal`, `differs` or `cannot run`), `summary`, one of `rows` for each value, and `unknown` names.
 
     Raises:
-        ParityError: the bytes or the numbers are others.
+        ParityError: the bytes, or the numbers kept with the registry, are others.
+        FormatError: `against` is no such file.
     """
     card = info(name)
+    arrays = None if against is None else _arrays(against)
     folder = _artifact(card, source=None, offline=offline)
     receipt = artifact.read_receipt(folder)
-    from zoo.convert import parity  # imports keras: only once there is something to compare
+    from zoo.convert import parity, read_card  # imports keras: only once there is something to compare
 
-    return {**receipt, "parity": parity(card, artifact.load(folder))}
+    receipt = {**receipt, "parity": parity(card, artifact.load(folder))}
+    if arrays is not None:
+        from zoo.fetch import fetch
+
+        graph = read_card(card, fetch(card, offline=offline), sandbox=not is_builtin(card))
+        receipt["nodes"] = _compared(graph, arrays)
+    return receipt
+
+
+def _arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    from zoo.parity import read_arrays
+
+    return read_arrays(Path(path))
+
+
+def _compared(graph: Graph, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from zoo.parity import compare
+
+    found = compare(graph, arrays)
+    rows = [
+        {key: value if not isinstance(value, float) or isfinite(value) else str(value) for key, value in row.items()}
+        for row in asdict(found)["rows"]  # strict JSON has neither infinity nor NaN
+    ]
+    return {**asdict(found), "rows": rows, "summary": str(found)}
 
 
 def about(card: ModelCard) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from zoo.errors import UsageError, ZooError
+from zoo.errors import FormatError, UsageError, ZooError
 from zoo.graph import Graph, Node
 
 if TYPE_CHECKING:
@@ -83,6 +86,33 @@ class Comparison:
             f"differs: first at {row.name}: error {row.error:.1e} of {self.tolerance:.0e} allowed, worst at "
             f"{list(row.index)}: {row.actual:.6g}, expected {row.expected:.6g}{missing}"
         )
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Reads a file of arrays as the origin gave them.
+
+    Raises:
+        FormatError: it is no .npz of numbers.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())[:100]
+        raise FormatError(f"{path}: is no .npz file of arrays ({why}); make one with numpy.savez") from error
+    strange = [name for name, array in found.items() if array.dtype.kind not in "fiub"]
+    if strange:
+        raise FormatError(f"{path}: {strange[0]!r} holds {found[strange[0]].dtype}; expected numbers")
+    return found
 
 
 def compare(

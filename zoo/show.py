@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 GAP = "  "
 MODEL_COLUMNS = ("name", "origin", "family", "top-1", "params", "input", "classes", "status", "summary")
+NODE_COLUMNS = ("value", "shape", "error", "result", "")
 FIRST = ("name", "aliases", "summary", "notes", "origin", "family", "architecture", "status")
 
 
@@ -70,6 +71,22 @@ def predictions(shown: str, found: Iterable[Any], limit: int | None = None) -> s
 def receipt(facts: Mapping[str, Any], limit: int | None = None) -> str:
     """Returns a receipt (nested JSON values) as indented text."""
     return "\n".join(line for key, value in facts.items() for line in _fact(key, value, 0, limit))
+
+
+def nodes(found: Mapping[str, Any], limit: int | None = None) -> str:
+    """Returns the values of `zoo verify --against` in the order in which they are computed, and the verdict."""
+    rows = [
+        (
+            row["name"],
+            "x".join(map(str, row["shape"])),
+            row["error"] if isinstance(row["error"], str) else f"{row['error']:.1e}",
+            "equal" if row["equal"] else "differs",
+            row["note"],
+        )
+        for row in found["rows"]
+    ]
+    verdict = _cut(found["summary"], limit)
+    return f"{table(NODE_COLUMNS, rows, limit)}\n\n{verdict}" if rows else verdict
 
 
 def _model_row(card: ModelCard) -> tuple[str, ...]:

@@ -23,8 +23,12 @@ def conv(context: Context, node: Node) -> Any:
     if node.inputs[0] in context.reversed_inputs:
         kernel = kernel[:, ::-1]
     window = Window.of(node, kernel.shape[2:], tensor.shape[1:3])
-    tensor, padding = window.pad_zeros(context, node, tensor)
     bias = _bias(context, node, kernel.shape[0])
+    if window.strides != (1, 1) and window.dilations != (1, 1):  # Keras has either: all positions, then every n-th
+        tensor = pad_or_crop(context, tensor, window.whole, f"{node.name}.pad")
+        every = _convolved(context, node, tensor, kernel, bias, (1, 1), window.dilations, "valid", suffix="every")
+        return context.layer(keras.layers.MaxPooling2D, node, every, pool_size=1, strides=window.strides)
+    tensor, padding = window.pad_zeros(context, node, tensor)
     return _convolved(context, node, tensor, kernel, bias, window.strides, window.dilations, padding)
 
 
@@ -52,6 +56,7 @@ def _convolved(
     strides: Pair,
     dilations: Pair,
     padding: str,
+    suffix: str = "",
 ) -> Any:
     """The layer for an OIHW kernel: depthwise where it can be, else in as many groups as it says."""
     channels = int(tensor.shape[-1])
@@ -62,6 +67,7 @@ def _convolved(
         "dilation_rate": dilations,
         "padding": padding,
         "use_bias": bias is not None,
+        "suffix": suffix,
     }
     biases = {} if bias is None else {"bias": bias}
     depthwise = group == channels and group > 1 and strides[0] == strides[1]

@@ -172,10 +172,11 @@ def _run(
     images = images_module.load(dataset, base.preprocessing, scratch, progress=progress)
     loaded = time.monotonic()
     task = Task(base.model, images, dataset.labels, training, validation, len(dataset.classes), plan, scratch, progress)
+    fixed = {layer.name for layer in base.model.layers if not layer.trainable}
     outcome = STRATEGIES[plan.strategy](task)
     trained = time.monotonic()
     for layer in outcome.model.layers:
-        layer.trainable = True
+        layer.trainable = layer.name not in fixed
     metrics = {
         **result.measure(predict(outcome.model, images, validation), dataset.labels[validation], dataset.classes),
         "model": base.name,

@@ -134,8 +134,9 @@ def train_blocks(task: Task) -> Outcome:
         task, features, chosen, held_out_features, rate=_set(plan.head_rate), epochs=_set(plan.head_epochs), patience=8
     )
     trained = keras.Model(cut, head.layers(plan.seed)(bottleneck))
+    fixed = {layer.name for layer in task.base.layers if not layer.trainable}  # no weights, but numbers of an operation
     freeze(task.base, set())
-    freeze(trained, {layer.name for layer in trained.layers})
+    freeze(trained, {layer.name for layer in trained.layers} - fixed)
     if not any(layer.trainable_weights for layer in trained.layers if layer.name != CLASSIFIER):
         raise UsageError(f"{plan.model}: nothing to train after {plan.cut!r}; use strategy='head'")
     set_precision(trained, plan.precision, keep=HEAD)
