@@ -8,6 +8,7 @@ and ends when its parent does. Memory is limited where the system can (POSIX); t
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -204,8 +205,10 @@ def child(request: dict[str, Any]) -> None:
         _limit(limits)
         from zoo import formats, graph_io
 
-        sys.addaudithook(_forbid)
         files = [Path(path) for path in request["files"]]
+        if any(path.is_dir() or path.name == "saved_model.pb" for path in files):
+            importlib.import_module("tensorflow")  # for a SavedModel's variables; its import starts programs
+        sys.addaudithook(_forbid)
         shape = request["options"]["input_shape"]
         options = Options(input_shape=tuple(shape) if shape else None, until=request["options"]["until"])
         if request["told"]:
