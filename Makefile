@@ -7,7 +7,7 @@ VENV       = .venv
 BIN        = $(VENV)/bin
 BACKENDS   = .venv-backends
 
-.PHONY: help install demo test test-backends lint format bench fuzz clean
+.PHONY: help install demo test test-backends check-full lint format bench fuzz clean
 .DEFAULT_GOAL = help
 
 help:
@@ -15,9 +15,10 @@ help:
 	@echo 'make demo           name what is on photographs, then fine-tune on digits; results in zoo-demo/'
 	@echo 'make test           the tests'
 	@echo 'make test-backends  an exported model on the torch and JAX backends, in $(BACKENDS) without zoo'
+	@echo 'make check-full     every model of the registry that can be had, fetched anew and measured'
 	@echo 'make lint           format, ruff and mypy, changing nothing'
 	@echo 'make format         ruff, changing files'
-	@echo 'make bench          start-up and download times'
+	@echo 'make bench          times of start-up, downloads and conversions, beside those of other tools'
 	@echo 'make fuzz           damaged files for every reader, ten minutes of them'
 	@echo 'make clean          remove what the other targets made; the cache of models stays'
 
@@ -63,6 +64,11 @@ format: install
 bench: install
 	$(BIN)/python tests/benchmarks/startup.py
 	$(BIN)/python tests/benchmarks/fetch.py
+	$(BIN)/python tests/benchmarks/convert.py
+	$(BIN)/python tests/benchmarks/build.py
+
+check-full: install
+	$(BIN)/python tests/full/check.py
 
 fuzz: install
 	nice $(BIN)/python tests/fuzz/run.py --minutes 10

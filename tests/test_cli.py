@@ -121,13 +121,13 @@ def test_version_is_the_packages(zoo: Zoo) -> None:
     assert zoo("--version").stdout == f"zoo {version('convnet-zoo')}\n"
 
 
-def test_list_is_a_table_with_both_models(zoo: Zoo) -> None:
+def test_list_is_a_table_of_all_models(zoo: Zoo) -> None:
     run = zoo("list")
     assert run.returncode == 0
     assert run.stderr == ""
     heading, *rows = run.stdout.splitlines()
     assert heading.split()[:3] == ["name", "origin", "family"]
-    assert [row.split()[0] for row in rows] == ["efficientnet-lite0", "open-nsfw"]
+    assert [row.split()[0] for row in rows] == ["efficientnet-lite0", "open-nsfw", "open-nsfw-onnx"]
 
 
 def test_list_filters_by_pattern_and_origin(zoo: Zoo) -> None:

@@ -193,10 +193,12 @@ def test_a_malformed_label_line_is_named(users: Path) -> None:
 
 
 def test_listing_is_filtered() -> None:
-    assert [card.name for card in zoo.list_models("open*")] == ["open-nsfw"]
+    assert [card.name for card in zoo.list_models("open*")] == ["open-nsfw", "open-nsfw-onnx"]
     assert [card.name for card in zoo.list_models("yahoo-*")] == ["open-nsfw"]  # by alias
     assert "open-nsfw" not in [card.name for card in zoo.list_models(origin="torch")]
-    assert [card.name for card in zoo.list_models(family="open-nsfw", status="verified")] == ["open-nsfw"]
+    assert [card.name for card in zoo.list_models(origin="caffe", family="open-nsfw", status="verified")] == [
+        "open-nsfw"
+    ]
     assert zoo.list_models("no-such-*") == []
 
 

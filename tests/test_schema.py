@@ -296,7 +296,8 @@ BAD = {
     "a format that does not exist": (
         'format = "caffe"',
         'format = "caffe2"',
-        f"{NAME}.source.format: expected one of 'caffe', 'pytorch', got 'caffe2'",
+        f"{NAME}.source.format: expected one of 'caffe', 'mxnet', 'onnx', 'pytorch', 'tensorflow', 'torch7', "
+        "got 'caffe2'",
     ),
     "a role that is not listed": (
         'graph = "graph"',

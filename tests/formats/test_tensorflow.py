@@ -394,6 +394,12 @@ def test_what_cannot_be_expressed_is_named(case: str, tmp_path: Path) -> None:
     assert str(caught.value).startswith("graph.pb: unsupported nodes: ")
 
 
+@pytest.mark.parametrize("op", ["_BatchNorm", "_Dropout"])
+def test_the_readers_own_marks_are_no_ops_of_a_file(op: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=rf"b \({op}\): unknown op"):
+        read(tmp_path, IMAGE, node(op, "b", "input"))
+
+
 def huge(count: int) -> Any:
     value: Any = CLASSES["AttrValue"]()
     value.tensor.dtype = 1

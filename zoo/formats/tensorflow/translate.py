@@ -222,6 +222,8 @@ class _Walk:
                 if node.op not in _KNOWN:
                     raise step.unsupported("unknown op")
                 return REFUSED
+            if node.op in _OWN and node.raw.op == node.op:  # a name that only patterns give
+                raise step.unsupported("unknown op")
             made = _made(step, items)
         except Unsupported as error:
             self.refused[index] = str(error)
@@ -243,6 +245,7 @@ class _Walk:
 
 
 _SOURCES = ("Const", "VarHandleOp", "ReadVariableOp", *_VARIABLES)
+_OWN = ("_BatchNorm", "_Dropout")
 _KNOWN = frozenset((*OPS, *FOLDS, *PASSING, *_SOURCES))
 
 
