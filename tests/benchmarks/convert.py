@@ -154,6 +154,8 @@ def torch7(folder: Path) -> list[Path]:
                     out.write(truth(value))
                 elif isinstance(value, (int, float)):
                     out.write(number(value))
+                elif isinstance(value, tuple):
+                    out.write(head("torch.LongStorage") + struct.pack(f"<q{len(value)}q", len(value), *value))
                 elif isinstance(value, list):
                     out.write(struct.pack("<iii", 3, next(count), len(value)))
                     for position, (kind, its) in enumerate(value, 1):
@@ -176,7 +178,7 @@ def torch7(folder: Path) -> list[Path]:
                     modules.append(
                         (
                             "nn.View",
-                            {"numElements": 25088, "numInputDims": 3, "size": np.array([-1.0, 25088.0], np.float32)},
+                            {"numElements": 25088, "numInputDims": 3, "size": (25088,)},
                         )
                     )
                 modules.append(("nn.Linear", {"weight": weight, "bias": bias}))

@@ -254,7 +254,9 @@ def test_changed_bytes_give_the_librarys_numbers_or_a_zoo_error(tmp_path: Path, 
     assert_library_agrees(tmp_path / "f")
 
 
-def test_what_is_written_is_what_the_library_reads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [1 << 26, 100_000, 1])
+def test_what_is_written_is_what_the_library_reads(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.formats.safetensors._PART", part)
     kernel = np.random.default_rng(0).normal(size=(70, 12, 7, 7)).astype(np.float32)
     wide = np.random.default_rng(1).normal(size=(1200, 600)).astype(np.float32)
     arrays = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from zoo.formats.torch_tensors import BFLOAT16, MAX_NUMBER, MAX_RANK, bare_names
 MAX_HEADER = 8 << 20  # bytes: about 80,000 tensors; the format allows 100 MB, of which JSON makes gigabytes in memory
 
 _PIECE = 1 << 22  # bytes written at a time
+_PART = 1 << 26  # bytes brought into order at a time
 
 DTYPES = {
     "F64": "<f8",
@@ -80,9 +81,21 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tup
 
         put(memoryview(len(told).to_bytes(8, "little") + told))
         for name in shapes:
-            if arrays[name].size:
-                put(contiguous(arrays[name], np.dtype("<f4")).reshape(-1).view(np.uint8).data)
+            for part in _parts(arrays[name]):
+                put(contiguous(part, np.dtype("<f4")).reshape(-1).view(np.uint8).data)
     return digester.hexdigest("sha256")
+
+
+def _parts(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Cuts an array that has to be moved into parts along its first axis, so that only a part is held twice."""
+    if not array.size:
+        return
+    if array.flags.c_contiguous or array.ndim < 2:
+        yield array
+        return
+    step = max(1, len(array) * _PART // array.nbytes)
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
 
 
 def read(path: str | PathLike[str]) -> dict[str, np.ndarray]:
