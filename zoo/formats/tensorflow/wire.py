@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from zoo.errors import FormatError
 from zoo.formats.tensorflow.schema import CLASSES
+from zoo.formats.wire import varint
 
 MAX_NODES = 1_000_000
 MAX_NAME = 1000
@@ -98,15 +99,10 @@ def fields(data: memoryview, where: str) -> Iterator[Field]:
 
 
 def _varint(data: memoryview, at: int, where: str) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(data) and shift < 70:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value & ((1 << 64) - 1), at
-        shift += 7
-    raise FormatError(f"{where}: is cut short or damaged: a number does not end")
+    try:
+        return varint(data, at)
+    except ValueError as error:
+        raise FormatError(f"{where}: is cut short or damaged: {error}") from error
 
 
 def parse(kind: str, data: memoryview | bytes, where: str) -> Any:
