@@ -25,7 +25,8 @@ from zoo.formats.options import Options
 from zoo.graph import Graph
 from zoo.preprocessing import affine
 from zoo.registry import check_file
-from zoo.schema import ModelCard, Preprocessing, PyTorchSource
+from zoo.schema import ModelCard, Preprocessing
+from zoo.sources import PyTorchSource
 
 # Arrays of a file that inference never uses, by the end of their name.
 _IGNORED = {"num_batches_tracked": "counts training steps; inference does not use it"}

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from zoo.sources import Source, Strict
 
 Unknown = Literal["unknown"]
 Nothing = Literal["none"]
@@ -32,19 +34,6 @@ SPDX = frozenset(_SPDX.split())
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """Base of every part of a card: frozen, strictly typed, unknown keys and NaN refused."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        use_attribute_docstrings=True,
-    )
 
 
 class UrlPlace(Strict):
@@ -219,83 +208,6 @@ class File(Strict):
         """Published hashes, strongest first: algorithm -> hexadecimal digest."""
         found = {name: getattr(self, name) for name in DIGEST_LENGTH}
         return {name: digest for name, digest in found.items() if digest not in (None, "unknown")}
-
-
-class GraphSource(Strict):
-    """Files that hold the network itself."""
-
-    graph: str
-    """Key in `files` of the network, and of its weights where one file holds both."""
-    until: str | None = None
-    """The layer, by its name in the origin, whose output is the model's; default: the network's own output."""
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The keys in `files` of the files to read, in the order in which the format's reader takes them."""
-        return (self.graph,)
-
-
-class TwoFileSource(GraphSource):
-    """A network in one file, its weights in another."""
-
-    weights: str
-    """Key in `files` of the weights."""
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        return (self.graph, self.weights)
-
-
-class CaffeSource(TwoFileSource):
-    """A network as Caffe wrote it: .prototxt and .caffemodel."""
-
-    format: Literal["caffe"]
-
-
-class MxnetSource(TwoFileSource):
-    """A network as MXNet wrote it: symbol.json and .params."""
-
-    format: Literal["mxnet"]
-
-
-class Torch7Source(GraphSource):
-    """A network as Lua Torch wrote it: .t7."""
-
-    format: Literal["torch7"]
-
-
-class TensorFlowSource(GraphSource):
-    """A frozen TensorFlow GraphDef: .pb."""
-
-    format: Literal["tensorflow"]
-
-
-class OnnxSource(GraphSource):
-    """An ONNX model: .onnx."""
-
-    format: Literal["onnx"]
-
-
-class PyTorchSource(Strict):
-    """A PyTorch state dict: names and arrays; the graph is one of `zoo.architectures`."""
-
-    format: Literal["pytorch"]
-    architecture: str
-    """Name of a variant in `zoo.architectures`."""
-    dialect: str
-    """Which publisher's parameter names, padding and epsilon the architecture takes."""
-    weights: str
-    """Key in `files` of the .pth, .pt or .bin."""
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        return (self.weights,)
-
-
-Source = Annotated[
-    CaffeSource | MxnetSource | OnnxSource | PyTorchSource | TensorFlowSource | Torch7Source,
-    Field(discriminator="format"),
-]
 
 
 class ShortSide(Strict):

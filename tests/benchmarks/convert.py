@@ -198,7 +198,7 @@ paths, folder, form = [Path(path) for path in json.loads(sys.argv[1])], Path(sys
 import keras
 import zoo
 from zoo.convert import convert_card
-from zoo.schema import Source
+from zoo.sources import Source
 from pydantic import TypeAdapter
 importlib.import_module(f"zoo.formats.{form}")
 # Once before the clock starts, so that TensorFlow is up.
