@@ -7,7 +7,7 @@ VENV       = .venv
 BIN        = $(VENV)/bin
 BACKENDS   = .venv-backends
 
-.PHONY: help install demo test test-backends check-full lint format bench fuzz clean
+.PHONY: help install demo test test-backends check-architectures check-full lint format bench fuzz clean
 .DEFAULT_GOAL = help
 
 help:
@@ -15,7 +15,8 @@ help:
 	@echo 'make demo           name what is on photographs, then fine-tune on digits; results in zoo-demo/'
 	@echo 'make test           the tests'
 	@echo 'make test-backends  an exported model on the torch and JAX backends, in $(BACKENDS) without zoo'
-	@echo 'make check-full     every model of the registry that can be had, fetched anew and measured'
+	@echo 'make check-architectures  the numbers of every network in every dialect, against its publisher'
+	@echo 'make check-full     the same, and every model of the registry that can be had, fetched anew and measured'
 	@echo 'make lint           format, ruff and mypy, changing nothing'
 	@echo 'make format         ruff, changing files'
 	@echo 'make bench          times of start-up, downloads and conversions, beside those of other tools'
@@ -67,7 +68,10 @@ bench: install
 	$(BIN)/python tests/benchmarks/convert.py
 	$(BIN)/python tests/benchmarks/build.py
 
-check-full: install
+check-architectures: install
+	$(BIN)/python -m pytest tests/architectures/test_published.py --all-architectures
+
+check-full: install check-architectures
 	$(BIN)/python tests/full/check.py
 
 fuzz: install

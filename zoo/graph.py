@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,31 @@ from zoo.errors import FormatError
 
 @dataclass(frozen=True)
 class Param:
-    """An array that a Graph needs but does not hold yet: what an architecture declares and `Graph.bind` fills in."""
+    """An array that a Graph needs but does not hold yet: what an architecture declares and `Graph.bind` fills in.
+
+    Args:
+        shape: as the Graph's nodes take it.
+        stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's and
+            `IO` a dense layer's, all as TensorFlow has them; `ones`: not in the file, because it is 1 everywhere.
+    """
 
     shape: tuple[int, ...]
+    stored: str = "as is"
+
+    @property
+    def shape_in_file(self) -> tuple[int, ...] | None:
+        """Shape of the origin's array; None if there is none."""
+        if self.stored == "ones":
+            return None
+        return tuple(self.shape[axis] for axis in _AXES[self.stored]) if self.stored in _AXES else self.shape
+
+    def of(self, stored: np.ndarray) -> np.ndarray:
+        """Returns the origin's array as the Graph takes it: a view, with its axes in another order."""
+        return stored.transpose(np.argsort(_AXES[self.stored])) if self.stored in _AXES else stored
+
+
+# Axis of the Graph's array (OIHW, or OI) that each axis of the file's array is.
+_AXES = {"HWIO": (2, 3, 1, 0), "HWC1": (2, 3, 0, 1), "IO": (1, 0)}
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,8 @@ class Graph:
         nodes: in an order in which every input is produced before it is used.
         params: name -> array (or `Param` until bound). Arrays may be read-only views into a mapped file.
         unused: arrays the file held that the network does not use -> why; goes into the receipt.
+        ignored: before binding, what the files of an architecture may hold besides: pattern of names (`AuxLogits.*`,
+            as in `fnmatch`) -> why it is not used.
     """
 
     name: str
@@ -83,36 +108,44 @@ class Graph:
     nodes: tuple[Node, ...]
     params: Mapping[str, np.ndarray | Param] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, str] = field(default_factory=dict)
 
     def bind(self, arrays: Mapping[str, np.ndarray], *, where: str, ignore: Mapping[str, str] | None = None) -> Graph:
         """Returns the Graph with its `Param`s filled from `arrays`; every array is used or explained.
 
         Args:
-            arrays: name in the origin -> array.
+            arrays: name in the origin -> array, as the origin lays it out.
             where: the file's name, for messages.
-            ignore: suffix of a name -> reason, for arrays that inference never uses (`num_batches_tracked`).
+            ignore: pattern of names -> reason, for arrays of a format that inference never uses
+                (`*num_batches_tracked`); beside the Graph's own `ignored`.
 
         Raises:
             FormatError: an array is missing, left over, or has another shape than the architecture declares.
         """
-        declared = {name: param.shape for name, param in self.params.items()}
-        missing = [name for name in declared if name not in arrays]
-        extra = {name: _reason(name, ignore or {}) for name in arrays if name not in declared}
+        declared = {name: param for name, param in self.params.items() if isinstance(param, Param)}
+        expected = {name: shape for name, param in declared.items() if (shape := param.shape_in_file) is not None}
+        reasons = {**self.ignored, **(ignore or {})}
+        missing = [name for name in expected if name not in arrays]
+        extra = {name: _reason(name, reasons) for name in arrays if name not in expected}
         left_over = [name for name, reason in extra.items() if reason is None]
         if missing or left_over:
             raise FormatError(
                 f"{where}: does not hold the weights of {self.name}: {_some('missing', missing)}; "
                 f"{_some('left over', left_over)}; choose the architecture the file was made for"
             )
-        wrong = [n for n, shape in declared.items() if tuple(arrays[n].shape) != tuple(shape)]
+        wrong = [n for n, shape in expected.items() if tuple(arrays[n].shape) != tuple(shape)]
         if wrong:
             name = wrong[0]
             raise FormatError(
-                f"{where}: {name} has shape {tuple(arrays[name].shape)}, {self.name} needs {declared[name]}"
+                f"{where}: {name} has shape {tuple(arrays[name].shape)}, {self.name} needs {expected[name]}"
                 f" ({len(wrong)} such arrays); choose the variant the file was made for"
             )
         unused = {name: reason for name, reason in extra.items() if reason is not None}
-        return replace(self, params={name: arrays[name] for name in declared}, unused=unused)
+        bound = {
+            name: param.of(arrays[name]) if name in expected else np.ones(param.shape, np.float32)
+            for name, param in declared.items()
+        }
+        return replace(self, params=bound, unused=unused, ignored={})
 
     def check(self) -> Graph:
         """Returns the Graph itself after checking that it is well formed.
@@ -143,7 +176,7 @@ class Graph:
 
 
 def _reason(name: str, ignore: Mapping[str, str]) -> str | None:
-    return next((why for suffix, why in ignore.items() if name.endswith(suffix)), None)
+    return next((why for pattern, why in ignore.items() if fnmatchcase(name, pattern)), None)
 
 
 def _some(what: str, names: Iterable[str], limit: int = 4) -> str:

@@ -1,52 +1,49 @@
-"""Graphs for weight files that carry no graph: one module per family, imported when one of its variants is built.
+"""Graphs for weight files that carry no graph: one module per family.
 
-A variant is a network (`efficientnet-lite0`); a dialect is how one publisher wrote it down: parameter names, padding,
-epsilon. Tensor names and shapes alone do not tell all dialects apart, and a wrong one gives wrong numbers silently.
+A variant is a network (`resnet50`); a dialect is how one publisher wrote it down: parameter names, padding, epsilon,
+place of the stride. Tensor names and shapes alone do not tell all dialects apart, and a wrong one gives wrong numbers
+silently: a card states it.
+
+A family's module has `PUBLISHED` (dialect -> the variants that its publisher has), `build(variant, dialect, classes,
+size)` and, where timm has the family, `TIMM` (timm's name of a network -> variant and dialect). Its networks are
+written with `zoo.architectures.net`.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 from zoo.errors import UsageError
+from zoo.graph import Graph, Param
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from zoo.graph import Graph
-
-# Module -> its variants; the modules hold the same names with their numbers.
-_FAMILIES = {
-    "efficientnet": (
-        "efficientnet-lite0",
-        "efficientnet-lite1",
-        "efficientnet-lite2",
-        "efficientnet-lite3",
-        "efficientnet-lite4",
-    ),
-}
-
-
-class _Classifier(Protocol):
-    @property
-    def classifier(self) -> str: ...
+FAMILIES = (
+    "efficientnet",
+    "vgg",
+)
+"""Modules of this folder."""
 
 
 class _Family(Protocol):
     """What a family's module has."""
 
-    DIALECTS: Mapping[str, _Classifier]
-    """Dialect -> its facts; `classifier` is the name of the last layer, whose bias counts the classes."""
+    PUBLISHED: Mapping[str, Sequence[str]]
+    """Dialect -> its variants."""
 
-    def build(self, variant: str, dialect: str, classes: int) -> Graph: ...
+    def build(self, variant: str, dialect: str, classes: int, size: int | None) -> Graph:
+        """Returns the Graph; `size` are rows and columns of the input, by default the publisher's."""
+        ...
 
 
 def variants() -> list[str]:
     """Returns the names of all networks that `build` knows."""
-    return [variant for names in _FAMILIES.values() for variant in names]
+    return list(_published())
 
 
 def dialects(variant: str) -> list[str]:
@@ -55,29 +52,44 @@ def dialects(variant: str) -> list[str]:
     Raises:
         UsageError: there is no such variant.
     """
-    return list(_family(variant).DIALECTS)
+    return list(_of(variant))
 
 
-def build(variant: str, dialect: str, *, classes: int = 1000) -> Graph:
+def build(variant: str, dialect: str, *, classes: int = 1000, size: int | None = None) -> Graph:
     """Returns the Graph of a network whose parameters are shapes, to be filled by `Graph.bind`.
 
     Args:
         variant: one of `variants()`.
         dialect: one of `dialects(variant)`.
         classes: outputs of the classifier.
+        size: rows and columns of the input, pixels; default: those it was published for.
 
     Raises:
         UsageError: there is no such variant or dialect, or no classes; the message names those there are.
 
-    >>> build("efficientnet-lite0", "lukemelas").params["_fc.weight"].shape
-    (1000, 1280)
+    >>> build("vgg16", "torchvision").params["classifier.6.weight"].shape
+    (1000, 4096)
     """
-    family = _family(variant)
-    if dialect not in family.DIALECTS:
-        raise UsageError(f"{variant}: no dialect {dialect!r}{_known(dialect, list(family.DIALECTS))}")
+    families = _of(variant)
+    if dialect not in families:
+        raise UsageError(f"{variant}: no dialect {dialect!r}{_known(dialect, list(families))}")
     if classes < 1:
         raise UsageError(f"{variant}: classes={classes}; expected 1 or more")
-    return family.build(variant, dialect, classes).check()
+    return families[dialect].build(variant, dialect, classes, size).check()
+
+
+def timm(architecture: str) -> tuple[str, str]:
+    """Returns variant and dialect of a network that timm knows by `architecture`, as a hub's config.json has it.
+
+    Raises:
+        UsageError: no family has it.
+    """
+    known: dict[str, tuple[str, str]] = {}
+    for family in _modules():
+        known |= getattr(family, "TIMM", {})
+    if architecture not in known:
+        raise UsageError(f"timm's architecture {architecture!r} is not among those that zoo can build")
+    return known[architecture]
 
 
 def fit(
@@ -89,41 +101,70 @@ def fit(
         architecture: a variant, or `variant/dialect` where names alone cannot tell two dialects apart.
         arrays: name in the origin -> array.
         where: the file's name, for messages.
-        ignore: suffix of a name -> reason, as for `Graph.bind`.
+        ignore: pattern of names -> reason, as for `Graph.bind`.
 
     Raises:
         UsageError: there is no such architecture, or several dialects have these names.
         FormatError: the arrays are not those of the architecture in any dialect.
     """
     variant, _, dialect = architecture.partition("/")
-    family = _family(variant)
-    names = {name for name in arrays if not name.endswith(tuple(ignore or ()))}
-    graphs = {}
+    nearest: dict[str, Graph] = {}
+    best = (len(arrays) + 1, 0)
     for key in [dialect] if dialect else dialects(variant):
-        graph = build(variant, key, classes=_classes(family, key, arrays))
-        graphs[key] = (len(names ^ set(graph.params)), graph)
-    best = min(distance for distance, _ in graphs.values())
-    nearest = [key for key, (distance, _) in graphs.items() if distance == best]
-    if best == 0 and len(nearest) > 1:
+        graph = build(variant, key)
+        graph = build(variant, key, classes=classes_of(graph, arrays))
+        distance = _distance(graph, arrays)
+        if not nearest or distance <= best:
+            nearest = {**(nearest if distance == best else {}), key: graph}
+            best = distance
+    if best == (0, 0) and len(nearest) > 1:
         choices = " or ".join(f"{variant}/{key}" for key in nearest)
         raise UsageError(f"{where}: its names fit several publishers' {variant}; give architecture={choices}")
-    return graphs[nearest[0]][1].bind(arrays, where=where, ignore=ignore)
+    return next(iter(nearest.values())).bind(arrays, where=where, ignore=ignore)
 
 
-def _classes(family: _Family, dialect: str, arrays: Mapping[str, np.ndarray]) -> int:
-    """Classes by the classifier's bias; without one ImageNet's, and `Graph.bind` then says what is missing."""
-    facts = family.DIALECTS.get(dialect)
-    bias = arrays.get(f"{facts.classifier}.bias") if facts else None
-    return int(bias.shape[0]) if bias is not None and bias.ndim == 1 and bias.size else 1000
+def classes_of(graph: Graph, arrays: Mapping[str, np.ndarray]) -> int:
+    """Returns how many outputs a classifier's stored kernel has; ImageNet's 1000 where there is no telling."""
+    kernels = (node.inputs[1] for node in reversed(graph.nodes) if node.op in ("Gemm", "Conv", "MatMul"))
+    name = next(kernels, "")
+    param, array = graph.params.get(name), arrays.get(name)
+    if not isinstance(param, Param) or array is None or array.ndim != len(param.shape) or not array.size:
+        return 1000
+    return int(param.of(array).shape[0])
 
 
-def _family(variant: str) -> _Family:
-    for module, names in _FAMILIES.items():
-        if variant in names:
-            return cast(_Family, importlib.import_module(f"zoo.architectures.{module}"))
-    raise UsageError(f"no architecture {variant!r}{_known(variant, variants())}")
+def _distance(graph: Graph, arrays: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    """How many names a Graph lacks, and how many of those it shares have another shape."""
+    shapes = {name: param.shape_in_file for name, param in graph.params.items() if isinstance(param, Param)}
+    shapes = {name: shape for name, shape in shapes.items() if shape is not None}
+    lacking = [name for name in shapes if name not in arrays]
+    other = [name for name, shape in shapes.items() if name in arrays and tuple(arrays[name].shape) != shape]
+    return len(lacking), len(other)
+
+
+def _modules() -> list[_Family]:
+    return [cast(_Family, importlib.import_module(f"zoo.architectures.{name}")) for name in FAMILIES]
+
+
+@functools.cache
+def _published() -> dict[str, dict[str, _Family]]:
+    """Variant -> dialect -> its family."""
+    found: dict[str, dict[str, _Family]] = {}
+    for family in _modules():
+        for dialect, names in family.PUBLISHED.items():
+            for name in names:
+                found.setdefault(name, {})[dialect] = family
+    return found
+
+
+def _of(variant: str) -> dict[str, _Family]:
+    if variant not in _published():
+        raise UsageError(f"no architecture {variant!r}{_known(variant, variants())}")
+    return _published()[variant]
 
 
 def _known(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), names, 1)
-    return (f"; did you mean {near[0]}?" if near else "") + f"; there are: {', '.join(names)}"
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), names, 3)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; there are: {', '.join(names)}"

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
-from zoo.graph import Graph, Node, Param
+from zoo.architectures.net import TORCH, Net, scaled
+from zoo.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -113,24 +114,26 @@ DIALECTS: Mapping[str, Dialect] = {
 }
 
 
-def build(variant: str, dialect: str, classes: int) -> Graph:
+PUBLISHED: Mapping[str, tuple[str, ...]] = dict.fromkeys(DIALECTS, tuple(VARIANTS))
+TIMM = {
+    name.replace("-", "_"): (variant, dialect)
+    for variant in VARIANTS
+    for name, dialect in ((variant, "timm-symmetric"), (f"tf_{variant}", "timm"))
+}
+
+
+def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `VARIANTS` in a dialect of `DIALECTS`, its parameters shapes only."""
     numbers, names = VARIANTS[variant], DIALECTS[dialect]
-    net = _Net(names)
-    value = net.conv("image", *names.stem, 3, STEM, kernel=3, stride=2)
-    channels = STEM
+    net = Net(replace(TORCH, same=names.same, epsilon=names.epsilon))
+    value = _conv(net, names, "image", names.stem, STEM, kernel=3, stride=2)
     for index, (stage, unit, repeat) in enumerate(_blocks(numbers)):
         prefix = names.block.format(index=index, stage=stage, unit=unit)
-        value = net.bottleneck(value, prefix, channels, repeat)
-        channels = repeat.channels
-    value = net.conv(value, *names.head, channels, HEAD)
-    value = net.node("GlobalAveragePool", names.pool, value)
-    value = net.node("Flatten", names.flatten, value, axis=1)
-    value = net.node("Dropout", names.dropout, value, ratio=numbers.dropout)
-    weight = net.param(f"{names.classifier}.weight", classes, HEAD)
-    bias = net.param(f"{names.classifier}.bias", classes)
-    value = net.node("Gemm", names.classifier, value, weight, bias, transB=1)
-    return Graph(variant, {"image": (3, numbers.size, numbers.size)}, (value,), tuple(net.nodes), net.params)
+        value = _bottleneck(net, names, value, prefix, repeat)
+    value = _conv(net, names, value, names.head, HEAD)
+    value = net.flatten(net.global_pool(value, names.pool), names.flatten)
+    value = net.dropout(value, names.dropout, numbers.dropout)
+    return net.graph(variant, net.linear(value, names.classifier, classes), size or numbers.size)
 
 
 def _blocks(variant: Variant) -> Iterator[tuple[int, int, Stage]]:
@@ -138,59 +141,32 @@ def _blocks(variant: Variant) -> Iterator[tuple[int, int, Stage]]:
     for index, stage in enumerate(STAGES):
         fixed = index in (0, len(STAGES) - 1)
         repeats = stage.repeats if fixed else math.ceil(stage.repeats * variant.depth)
-        channels = _scaled(stage.channels, variant.width)
+        channels = scaled(stage.channels, variant.width)
         for unit in range(repeats):
             yield index, unit, Stage(1, stage.kernel, stage.stride if unit == 0 else 1, stage.expand, channels)
 
 
-def _scaled(channels: int, width: float) -> int:
-    """Channels times width to the nearest multiple of 8, but at most a tenth below."""
-    exact = channels * width
-    rounded = max(8, int(exact + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * exact else rounded
+def _conv(
+    net: Net, names: Dialect, value: str, layer: tuple[str, str], out: int, *, kernel: int = 1, stride: int = 1,
+    groups: int = 1, act: bool = True,
+) -> str:  # fmt: skip
+    """Convolution without bias, batch normalisation, and ReLU6 where `act` says so."""
+    conv, norm = layer
+    value = net.norm(net.conv(value, conv, out, kernel, stride, groups=groups), norm)
+    return net.act(value, norm + names.act, "relu6") if act else value
 
 
-@dataclass
-class _Net:
-    """Nodes and parameters as they are added; each method returns the name of the value it makes."""
-
-    names: Dialect
-    nodes: list[Node] = field(default_factory=list)
-    params: dict[str, Param] = field(default_factory=dict)
-
-    def node(self, op: str, name: str, *inputs: str, **attrs: Any) -> str:
-        self.nodes.append(Node(op, name, inputs, (name,), attrs))
-        return name
-
-    def param(self, name: str, *shape: int) -> str:
-        self.params[name] = Param(shape)
-        return name
-
-    def conv(
-        self, value: str, conv: str, norm: str, before: int, after: int, *, kernel: int = 1, stride: int = 1,
-        groups: int = 1, act: bool = True,
-    ) -> str:  # fmt: skip
-        """Convolution without bias, batch normalisation, and ReLU6 where `act` says so."""
-        side = (stride - 1 + kernel - 1) // 2
-        padding: dict[str, Any] = {"auto_pad": "SAME_UPPER"} if self.names.same else {"pads": (side,) * 4}
-        weight = self.param(f"{conv}.weight", after, before // groups, kernel, kernel)
-        value = self.node(
-            "Conv", conv, value, weight, kernel_shape=(kernel,) * 2, strides=(stride,) * 2, group=groups, **padding
-        )
-        stored = [self.param(f"{norm}.{key}", after) for key in ("weight", "bias", "running_mean", "running_var")]
-        value = self.node("BatchNormalization", norm, value, *stored, epsilon=self.names.epsilon)
-        return self.node("Clip", norm + self.names.act, value, min=0.0, max=6.0) if act else value
-
-    def bottleneck(self, value: str, prefix: str, before: int, stage: Stage) -> str:
-        """Expansion, depthwise convolution, projection; the input is added where shapes allow."""
-        wide = before * stage.expand
-        layers = self.names.plain if stage.expand == 1 else self.names.expanded
-        steps = [(prefix + conv, prefix + norm) for conv, norm in layers]
-        result = value
-        if stage.expand != 1:
-            result = self.conv(result, *steps[0], before, wide)
-        result = self.conv(result, *steps[-2], wide, wide, kernel=stage.kernel, stride=stage.stride, groups=wide)
-        result = self.conv(result, *steps[-1], wide, stage.channels, act=False)
-        if stage.stride == 1 and before == stage.channels:
-            result = self.node("Add", prefix + "add", result, value)
-        return result
+def _bottleneck(net: Net, names: Dialect, value: str, prefix: str, stage: Stage) -> str:
+    """Expansion, depthwise convolution, projection; the input is added where shapes allow."""
+    before = net.channels[value]
+    wide = before * stage.expand
+    layers = names.plain if stage.expand == 1 else names.expanded
+    steps = [(prefix + conv, prefix + norm) for conv, norm in layers]
+    result = value
+    if stage.expand != 1:
+        result = _conv(net, names, result, steps[0], wide)
+    result = _conv(net, names, result, steps[-2], wide, kernel=stage.kernel, stride=stage.stride, groups=wide)
+    result = _conv(net, names, result, steps[-1], stage.channels, act=False)
+    if stage.stride == 1 and before == stage.channels:
+        result = net.add(prefix + "add", result, value)
+    return result

@@ -1,0 +1,119 @@
+"""Weights and an input that the makers and the tests both compute, so that no large file has to be kept; and the .json.
+
+`RandomState` is numpy's frozen generator: its numbers are the same in every version.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CLASSES = 10
+GAINS = (0.6, 0.7, 0.5, 0.8, 0.9, 1.0, 0.4, 1.2, 0.3)
+"""0.5 and the output of many nets hardly depends on the input; 0.8 and rounding errors grow from layer to layer."""
+
+_VARIANCES = ("running_var", "moving_variance")
+_SCALES = ("weight", "gamma")
+
+
+def arrays(shapes: Mapping[str, Iterable[int]], gain: float) -> dict[str, np.ndarray]:
+    """Returns float32 arrays that depend on name and shape; no two batch normalisations have the same statistics.
+
+    Args:
+        shapes: name in the origin -> shape; names that end in `.weight`, `/gamma`, `.running_var` and so on mean it.
+        gain: spread of kernels, times the root of what one output sums over.
+    """
+    return {name: _array(name, tuple(shape), gain) for name, shape in shapes.items()}
+
+
+def _array(name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
+    kind = name.replace("/", ".").rsplit(".", 1)[-1]
+    count = int(np.prod(shape))
+    if len(shape) <= 1 and count < 100_000:
+        random = np.random.RandomState(zlib.crc32(name.encode()))
+        if kind in _VARIANCES:
+            array = random.uniform(0.05, 0.5, shape)  # small enough for a wrong epsilon to show
+        elif kind in _SCALES:
+            array = random.uniform(0.5, 1.5, shape)
+        else:
+            array = random.standard_normal(shape) * 0.2  # bias, mean
+        return np.asarray(array, np.float32)
+    normal = _normal()
+    start = zlib.crc32(name.encode()) % len(normal)
+    flat = np.resize(np.roll(normal, start), count)
+    # TensorFlow's kernels have outputs last (depthwise ones channels and multiplier), torch's first.
+    last = "/" in name
+    depthwise = last and "depthwise" in kind
+    fan_in = count / ((shape[-1] if last else shape[0]) * (shape[-2] if depthwise else 1))
+    return (flat * np.float32(gain / np.sqrt(fan_in))).reshape(shape)
+
+
+@functools.cache
+def _normal() -> np.ndarray:
+    # A prime number of them: no kernel has the same numbers in two of its rows.
+    return np.random.RandomState(0).standard_normal(1_000_003).astype(np.float32)
+
+
+def image(height: int, width: int | None = None) -> np.ndarray:
+    """Returns a smooth coloured pattern, (1, height, width, 3), -1..1."""
+    width = width or height
+    y, x = np.mgrid[:height, :width]
+    y, x = y / (height - 1) * 2 - 1, x / (width - 1) * 2 - 1
+    return np.stack([x * y, x * x + y - 1, 0.7 * x - 0.3 * y * y], axis=-1).astype(np.float32)[None]
+
+
+def digest(shapes: Mapping[str, Iterable[int]]) -> dict[str, Any]:
+    """Returns how many tensors there are, and a hash of their names and shapes as the origin has them."""
+    found = sorted((name, list(shape)) for name, shape in shapes.items())
+    return {"tensors": len(found), "digest": hashlib.sha256(json.dumps(found).encode()).hexdigest()}
+
+
+def answers(run: Callable[[float, bool], tuple[np.ndarray, np.ndarray | None]]) -> dict[str, Any]:
+    """Returns gain and output for the first gain of GAINS with which a network answers to its input.
+
+    Args:
+        run: (gain, flipped) -> the output for the image, mirrored left to right if `flipped`, in double precision if
+            the framework can, and the same in single (None if the framework can only one).
+
+    Raises:
+        SystemExit: no gain does.
+    """
+    told = []
+    for gain in GAINS:
+        output, single = run(gain, False)
+        flipped, _ = run(gain, True)
+        largest = np.abs(output).max()
+        moved = np.abs(output - flipped).max() / largest
+        noise = 0 if single is None else np.abs(output - single).max() / largest
+        told.append(f"{gain}: moved {moved:.2g}, noise {noise:.2g}, largest {largest:.2g}")
+        if np.isfinite(largest) and moved > 0.03 and noise < 2e-5:
+            return {"gain": gain, "output": [float(f"{value:.8g}") for value in output.ravel().tolist()]}
+    raise SystemExit("no gain will do: the output has to depend on the input, and rounding errors to stay small\n"
+                     + "\n".join(told))  # fmt: skip
+
+
+def store(family: str, makers: Mapping[str, Callable[[], dict[str, Any]]]) -> None:
+    """Makes cases and puts them into FAMILY.json: those whose name holds one of the command line's words, if it has any.
+
+    Args:
+        family: stem of the file.
+        makers: `dialect/variant` -> what makes the case.
+    """
+    path = Path(__file__).with_name(f"{family}.json")
+    for name, make in makers.items():
+        if len(sys.argv) > 1 and not any(word in name for word in sys.argv[1:]):
+            continue
+        case = make()
+        cases = json.loads(path.read_text()) if path.exists() else {}
+        cases[name] = case
+        lines = (f"{json.dumps(key)}: {json.dumps(cases[key])}" for key in sorted(cases))
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        print(name, {key: value for key, value in case.items() if key not in ("digest", "output")}, flush=True)

@@ -1,0 +1,70 @@
+"""What a PyTorch network gives, for the makers of torchvision's, timm's and pretrainedmodels' cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import generated
+import numpy as np
+import torch
+
+# torchvision's compiled operators do not load beside a CPU build of PyTorch; its models need them only to exist.
+_library = torch.library.Library("torchvision", "DEF")
+for _operator in ("nms", "qnms"):
+    _library.define(f"{_operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+def case(
+    make: Callable[[], torch.nn.Module],
+    size: int,
+    *,
+    run: bool = True,
+    quick: bool = False,
+    ignored: Iterable[str] = ("num_batches_tracked",),
+) -> dict[str, Any]:
+    """Returns a case: names and shapes of a network's tensors, and what it answers.
+
+    Args:
+        make: returns the network with 10 classes.
+        size: rows and columns of the input.
+        run: whether to run it; else names and shapes only, without memory for the weights.
+        quick: whether `make test` compares the numbers.
+        ignored: parts of names of tensors that zoo's Graph does not have.
+    """
+    if not run:
+        with torch.device("meta"):
+            return generated.digest(_shapes(make(), ignored))
+    model = make().eval()
+    shapes = _shapes(model, ignored)
+    wide = None
+
+    def forward(gain: float, flipped: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        nonlocal wide
+        loaded = {key: torch.from_numpy(value) for key, value in generated.arrays(shapes, gain).items()}
+        _, unexpected = model.float().load_state_dict(loaded, strict=False)
+        assert not unexpected, unexpected
+        pixels = generated.image(size)[:, :, :: -1 if flipped else 1].copy()
+        x = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        with torch.no_grad():
+            single = None if flipped else _first(model(x)).numpy()
+            return _first(model.double()(x.double())).numpy(), single
+
+    found = {**generated.digest(shapes), "size": size, **generated.answers(forward)}
+    return {**found, "quick": True} if quick else found
+
+
+def timm_network(name: str, **options: Any) -> torch.nn.Module:
+    """Returns timm's network of a name, with 10 classes."""
+    import timm  # behind the operators above
+
+    return timm.create_model(name, num_classes=generated.CLASSES, **options)
+
+
+def _shapes(model: torch.nn.Module, ignored: Iterable[str]) -> dict[str, list[int]]:
+    state = model.state_dict()
+    return {key: list(value.shape) for key, value in state.items() if not any(part in key for part in ignored)}
+
+
+def _first(output: Any) -> torch.Tensor:
+    return output if isinstance(output, torch.Tensor) else output[0]

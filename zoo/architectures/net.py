@@ -1,0 +1,258 @@
+"""Net: a Graph as it is written down, layer by layer; what the families of this folder have in common.
+
+A layer is named as in the origin (`layer1.0.conv1`, `vgg_16/conv1/conv1_1`), and its parameters are that name and a
+suffix; `Style` says which suffixes, and what else a publisher's framework does the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from zoo.graph import Graph, Node, Param
+
+Pair = int | tuple[int, int]
+"""Rows and columns; one number for both."""
+Padding = Literal["same", "valid"] | int | tuple[int, ...] | None
+"""`same` is TensorFlow's, which puts the odd zero behind; a number or (rows, columns) are for both sides; four numbers
+are top, left, bottom, right; None is the style's own rule."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """What a publisher's framework does alike in all layers."""
+
+    kernel: str = ".weight"
+    """Suffix of a convolution's or a dense layer's kernel."""
+    depthwise: str = ".weight"
+    """Suffix of a depthwise convolution's kernel."""
+    bias: str = ".bias"
+    norm: tuple[str, str, str, str] = (".weight", ".bias", ".running_mean", ".running_var")
+    """Suffixes of a batch normalisation's scale, offset, mean and variance."""
+    channels_last: bool = False
+    """Whether files hold kernels as HWIO (depthwise HWC1, dense IO), as TensorFlow does; else OIHW and OI."""
+    same: bool = False
+    """Whether convolutions pad as TensorFlow's SAME where nothing else is said; else as much on both sides."""
+    epsilon: float = 1e-5
+    """Of batch normalisations."""
+
+
+TORCH = Style()
+"""torch.nn: symmetric padding, epsilon 1e-5."""
+SLIM = Style(
+    kernel="/weights",
+    depthwise="/depthwise_weights",
+    bias="/biases",
+    norm=("/gamma", "/beta", "/moving_mean", "/moving_variance"),
+    channels_last=True,
+    same=True,
+    epsilon=1e-3,
+)
+"""tf_slim's layers; a batch normalisation is a layer of its own, `.../BatchNorm`. Its epsilon is 1e-3 by default."""
+TPU = Style(
+    kernel="/kernel",
+    depthwise="/depthwise_kernel",
+    bias="/bias",
+    norm=("/gamma", "/beta", "/moving_mean", "/moving_variance"),
+    channels_last=True,
+    same=True,
+    epsilon=1e-3,
+)
+"""tf.layers and tf.keras.layers inside TensorFlow 1 checkpoints, as tensorflow/tpu writes them."""
+
+
+class Net:
+    """Nodes and parameters of a Graph as they are added; each method returns the name of the value it makes.
+
+    Args:
+        style: how parameters are named and stored, and what holds where a call says nothing.
+        image: name of the input.
+        channels: of the input.
+    """
+
+    def __init__(self, style: Style = TORCH, *, image: str = "image", channels: int = 3) -> None:
+        self.style = style
+        self.nodes: list[Node] = []
+        self.params: dict[str, Param] = {}
+        self.channels = {image: channels}
+        """Value -> number of its channels (axis 1)."""
+
+    def graph(
+        self, name: str, output: str, size: Pair, *, image: str = "image", ignored: Mapping[str, str] | None = None
+    ) -> Graph:
+        """Returns what was added as a Graph.
+
+        Args:
+            name: of the network.
+            output: the value it gives.
+            size: rows and columns of its input, pixels.
+            image: name of the input.
+            ignored: as in `Graph`.
+        """
+        inputs = {image: (self.channels[image], *_pair(size))}
+        return Graph(name, inputs, (output,), tuple(self.nodes), self.params, ignored=ignored or {})
+
+    # ------------------------------------------------------------------------------------------------- any operation
+
+    def node(self, op: str, name: str, *inputs: str, channels: int | None = None, **attrs: Any) -> str:
+        """Adds an operation with one output, its own name; `channels` where they are not those of the first input."""
+        self.nodes.append(Node(op, name, inputs, (name,), attrs))
+        self.channels[name] = self.channels[inputs[0]] if channels is None else channels
+        return name
+
+    def param(self, name: str, *shape: int, stored: str = "as is") -> str:
+        """Declares an array by its shape in the Graph; `stored` is how the origin's file lays it out (`Param`)."""
+        self.params[name] = Param(shape, stored)
+        return name
+
+    # -------------------------------------------------------------------------------------------------------- layers
+
+    def conv(
+        self, value: str, name: str, out: int, kernel: Pair = 1, stride: Pair = 1, *, pad: Padding = None,
+        groups: int = 1, dilation: Pair = 1, bias: bool = False,
+    ) -> str:  # fmt: skip
+        """Convolution; with `groups` as many as channels a depthwise one."""
+        before = self.channels[value]
+        rows, columns = _pair(kernel)
+        stored = "HWIO" if self.style.channels_last else "as is"
+        suffix = self.style.kernel
+        if groups == before and groups > 1:
+            suffix = self.style.depthwise
+            stored = "HWC1" if self.style.channels_last else stored
+        inputs = [value, self.param(name + suffix, out, before // groups, rows, columns, stored=stored)]
+        if bias:
+            inputs.append(self.param(name + self.style.bias, out))
+        return self.node(
+            "Conv", name, *inputs, channels=out, kernel_shape=(rows, columns), strides=_pair(stride), group=groups,
+            dilations=_pair(dilation), **self._padding(pad, (rows, columns), _pair(stride), _pair(dilation)),
+        )  # fmt: skip
+
+    def norm(self, value: str, name: str, *, epsilon: float | None = None, scale: bool = True) -> str:
+        """Batch normalisation in inference; without `scale` the file holds no gamma, and it is 1."""
+        channels = self.channels[value]
+        gamma, beta, mean, variance = (name + suffix for suffix in self.style.norm)
+        stored = [self.param(key, channels) for key in ([gamma] if scale else []) + [beta, mean, variance]]
+        if not scale:
+            stored.insert(0, self.param(gamma, channels, stored="ones"))
+        epsilon = self.style.epsilon if epsilon is None else epsilon
+        return self.node("BatchNormalization", name, value, *stored, epsilon=epsilon)
+
+    def act(self, value: str, name: str, kind: str) -> str:
+        """Activation: a key of `ACTIVATIONS`, or `silu`, `hard_swish` as TensorFlow spells it, or `linear` for none."""
+        if kind == "linear":
+            return value
+        if kind == "silu":
+            return self.node("Mul", name, value, self.node("Sigmoid", f"{name}.sigmoid", value))
+        op, attrs = ACTIVATIONS[kind]
+        return self.node(op, name, value, **attrs)
+
+    def linear(self, value: str, name: str, out: int, *, bias: bool = True) -> str:
+        """Dense layer on (N, features)."""
+        stored = "IO" if self.style.channels_last else "as is"
+        inputs = [value, self.param(name + self.style.kernel, out, self.channels[value], stored=stored)]
+        if bias:
+            inputs.append(self.param(name + self.style.bias, out))
+        return self.node("Gemm", name, *inputs, channels=out, transB=1)
+
+    def max_pool(
+        self, value: str, name: str, kernel: Pair, stride: Pair, *, pad: Padding = "valid", ceil: bool = False
+    ) -> str:
+        """Maximum over windows; padding never wins. Pads nothing where nothing is said, as torch and slim do."""
+        return self._pool("MaxPool", value, name, kernel, stride, pad, ceil_mode=int(ceil))
+
+    def avg_pool(
+        self, value: str, name: str, kernel: Pair, stride: Pair, *, pad: Padding = "valid", ceil: bool = False,
+        include_pad: bool = True,
+    ) -> str:  # fmt: skip
+        """Average over windows; `include_pad`: zeros around the image count (torch's default, never TensorFlow's)."""
+        counts = int(include_pad and pad != "same")
+        return self._pool(
+            "AveragePool", value, name, kernel, stride, pad, ceil_mode=int(ceil), count_include_pad=counts
+        )
+
+    def global_pool(self, value: str, name: str) -> str:
+        """Average over all positions, (N, C, 1, 1)."""
+        return self.node("GlobalAveragePool", name, value)
+
+    def flatten(self, value: str, name: str, *, positions: int = 1) -> str:
+        """(N, C, H, W) -> (N, C * H * W), channels slowest; `positions` is H * W."""
+        return self.node("Flatten", name, value, channels=self.channels[value] * positions, axis=1)
+
+    def dropout(self, value: str, name: str, rate: float) -> str:
+        """Dropout, which only fine-tuning sees; nothing where the rate is 0."""
+        return self.node("Dropout", name, value, ratio=rate) if rate else value
+
+    def add(self, name: str, *values: str) -> str:
+        """Sum of two or more values of one shape."""
+        return self.node("Add" if len(values) == 2 else "Sum", name, *values)
+
+    def concat(self, name: str, *values: str) -> str:
+        """Values one behind the other along the channels."""
+        return self.node("Concat", name, *values, channels=sum(self.channels[value] for value in values), axis=1)
+
+    def squeeze_excite(
+        self, value: str, name: str, reduce: str, expand: str, squeezed: int, *, act: str = "relu",
+        gate: str = "sigmoid", bias: bool = True,
+    ) -> str:  # fmt: skip
+        """Scales channels by what two 1x1 convolutions, named in full, make of their averages."""
+        gates = self.global_pool(value, f"{name}.pool")
+        gates = self.act(self.conv(gates, reduce, squeezed, bias=bias), f"{reduce}.act", act)
+        gates = self.act(self.conv(gates, expand, self.channels[value], bias=bias), f"{expand}.gate", gate)
+        return self.node("Mul", name, value, gates)
+
+    # ------------------------------------------------------------------------------------------------------- windows
+
+    def _pool(self, op: str, value: str, name: str, kernel: Pair, stride: Pair, pad: Padding, **attrs: int) -> str:
+        window, step = _pair(kernel), _pair(stride)
+        padding = self._padding(pad, window, step, (1, 1))
+        return self.node(op, name, value, kernel_shape=window, strides=step, **padding, **attrs)
+
+    def _padding(
+        self, pad: Padding, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+    ) -> dict[str, Any]:
+        if pad is None and not self.style.same:
+            # What keeps the size at stride 1, and timm's rule for even kernels (`get_padding`).
+            pad = tuple((s - 1 + d * (k - 1)) // 2 for k, s, d in zip(kernel, stride, dilation, strict=True))
+        if pad is None or pad == "same":
+            return {"auto_pad": "SAME_UPPER"}
+        if pad == "valid":
+            return {"pads": (0,) * 4}
+        sides = _pair(pad) if isinstance(pad, int) else pad
+        return {"pads": tuple(sides) if len(sides) == 4 else tuple(sides) * 2}
+
+
+ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "relu": ("Relu", {}),
+    "relu6": ("Clip", {"min": 0.0, "max": 6.0}),
+    "sigmoid": ("Sigmoid", {}),
+    "hard_sigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),  # relu6(x + 3) / 6
+    "hard_swish": ("HardSwish", {}),  # x * relu6(x + 3) / 6
+    "gelu": ("Gelu", {}),
+    "gelu_tanh": ("Gelu", {"approximate": "tanh"}),
+    "tanh": ("Tanh", {}),
+}
+"""Name -> ONNX operator and attributes."""
+
+
+def scaled(channels: float, width: float = 1.0, *, divisor: int = 8, at_least: int | None = None) -> int:
+    """Returns channels x width to the nearest multiple of `divisor`, but at most a tenth below.
+
+    This is `make_divisible` of the MobileNets and EfficientNets (tensorflow/models slim/nets/mobilenet/mobilenet.py).
+
+    Args:
+        channels: before scaling.
+        width: factor.
+        divisor: what the result is a multiple of.
+        at_least: lower bound; default: the divisor.
+
+    >>> scaled(32, 0.35), scaled(24, 0.75)
+    (16, 24)
+    """
+    exact = channels * width
+    rounded = max(divisor if at_least is None else at_least, int(exact + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * exact else rounded
+
+
+def _pair(value: Pair) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value

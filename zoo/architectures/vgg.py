@@ -1,0 +1,100 @@
+"""VGG 11 to 19 (Simonyan & Zisserman, arXiv:1409.1556): 3x3 convolutions between five max pools, three dense layers.
+
+Dialects differ in what the dense layers are and in what is behind the last pool:
+
+- torchvision (models/vgg.py): the last map is averaged to 7x7, flattened, and goes through Linear layers. Variants with
+  `-bn` have a batch normalisation behind each convolution, and every convolution has a bias.
+- timm (models/vgg.py): the first two dense layers are convolutions (7x7, 1x1) of the same numbers, `pre_logits`.
+- slim (tensorflow/models research/slim/nets/vgg.py): fc6 is a 7x7 convolution without padding, fc8 a 1x1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from zoo.architectures.net import SLIM, TORCH, Net
+from zoo.errors import UsageError
+from zoo.graph import Graph
+
+CHANNELS = (64, 128, 256, 512, 512)
+VARIANTS: Mapping[str, tuple[int, ...]] = {
+    "vgg11": (1, 1, 2, 2, 2),
+    "vgg13": (2, 2, 2, 2, 2),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg19": (2, 2, 4, 4, 4),
+}
+"""Convolutions before each pool."""
+HIDDEN = 4096
+DROPOUT = 0.5
+
+_TORCH_NAMES = tuple(name + suffix for name in VARIANTS for suffix in ("", "-bn"))
+PUBLISHED: Mapping[str, Sequence[str]] = {
+    "torchvision": _TORCH_NAMES,
+    "timm": _TORCH_NAMES,
+    # vgg_a is the paper's 11-layer network
+    "slim": ("vgg11", "vgg16", "vgg19"),
+}
+TIMM = {name.replace("-", "_"): (name, "timm") for name in _TORCH_NAMES}
+_SLIM_NAMES = {"vgg11": "vgg_a", "vgg16": "vgg_16", "vgg19": "vgg_19"}
+
+
+def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
+    """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only.
+
+    The dense layers take a map of 7x7: the input has 224 rows and columns, or more where torchvision averages.
+    """
+    size = size or 224
+    net = Net(SLIM if dialect == "slim" else TORCH)
+    if dialect == "slim":
+        return net.graph(variant, _slim(net, variant, classes), size, ignored={"global_step": "counts training steps"})
+    plain = variant.removesuffix("-bn")
+    value, index = "image", 0
+    for repeats, channels in zip(VARIANTS[plain], CHANNELS, strict=True):
+        for _ in range(repeats):
+            value = net.conv(value, f"features.{index}", channels, 3, bias=True)
+            index += 1
+            if plain != variant:
+                value = net.norm(value, f"features.{index}")
+                index += 1
+            value = net.act(value, f"features.{index}", "relu")
+            index += 1
+        value = net.max_pool(value, f"features.{index}", 2, 2)
+        index += 1
+    head = _torchvision_head if dialect == "torchvision" else _timm_head
+    return net.graph(variant, head(net, value, classes, size), size)
+
+
+def _torchvision_head(net: Net, value: str, classes: int, size: int) -> str:
+    times, rest = divmod(size // 32, 7)
+    if rest or not times:
+        raise UsageError(f"torchvision's VGG: size={size}; expected 224 to 255, or a multiple of 224")
+    if times > 1:
+        value = net.avg_pool(value, "avgpool", times, times)
+    value = net.flatten(value, "flatten", positions=49)
+    for index, out in ((0, HIDDEN), (3, HIDDEN)):
+        value = net.act(net.linear(value, f"classifier.{index}", out), f"classifier.{index + 1}", "relu")
+        value = net.dropout(value, f"classifier.{index + 2}", DROPOUT)
+    return net.linear(value, "classifier.6", classes)
+
+
+def _timm_head(net: Net, value: str, classes: int, size: int) -> str:
+    value = net.conv(value, "pre_logits.fc1", HIDDEN, 7, pad="valid", bias=True)
+    value = net.dropout(net.act(value, "pre_logits.act1", "relu"), "pre_logits.drop", DROPOUT)
+    value = net.conv(value, "pre_logits.fc2", HIDDEN, bias=True)
+    value = net.act(value, "pre_logits.act2", "relu")
+    value = net.flatten(net.global_pool(value, "head.global_pool.pool"), "head.global_pool.flatten")
+    return net.linear(net.dropout(value, "head.drop", DROPOUT), "head.fc", classes)
+
+
+def _slim(net: Net, variant: str, classes: int) -> str:
+    scope, value = _SLIM_NAMES[variant], "image"
+    for block, (repeats, channels) in enumerate(zip(VARIANTS[variant], CHANNELS, strict=True), 1):
+        for unit in range(1, repeats + 1):
+            name = f"{scope}/conv{block}/conv{block}_{unit}"
+            value = net.act(net.conv(value, name, channels, 3, bias=True), f"{name}/Relu", "relu")
+        value = net.max_pool(value, f"{scope}/pool{block}", 2, 2)
+    for name, kernel in ((f"{scope}/fc6", 7), (f"{scope}/fc7", 1)):
+        value = net.conv(value, name, HIDDEN, kernel, pad="valid", bias=True)
+        value = net.dropout(net.act(value, f"{name}/Relu", "relu"), f"{scope}/dropout{name[-1]}", DROPOUT)
+    value = net.conv(value, f"{scope}/fc8", classes, bias=True)
+    return net.flatten(net.global_pool(value, f"{scope}/global_pool"), f"{scope}/fc8/squeezed")
