@@ -21,15 +21,13 @@ from zoo import architectures, artifact, formats
 from zoo.artifact import CONVERTER
 from zoo.build import Affine, build, describe
 from zoo.errors import FormatError, ParityError, UnsupportedError, UsageError
+from zoo.formats import checkpoint, pytorch
 from zoo.formats.options import Options
 from zoo.graph import Graph
 from zoo.preprocessing import affine
 from zoo.registry import check_file
 from zoo.schema import ModelCard, Preprocessing
-from zoo.sources import PyTorchSource
-
-# Arrays of a file that inference never uses, by a pattern of their name.
-_IGNORED = {"*num_batches_tracked": "counts training steps; inference does not use it"}
+from zoo.sources import CheckpointSource, WeightsSource
 
 
 def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sandbox: bool = False) -> dict[str, Any]:
@@ -109,7 +107,8 @@ def convert_files(
         if architecture is None:
             known = ", ".join(architectures.variants())
             raise UsageError(f"{paths[0].name}: holds weights without a graph; give architecture=, one of: {known}")
-        graph = architectures.fit(architecture, found, where=paths[0].name, ignore=_IGNORED)
+        ignore = {**pytorch.UNUSED, **checkpoint.UNUSED}
+        graph = architectures.fit(architecture, checkpoint.served(found), where=paths[0].name, ignore=ignore)
     graph = _with_sane_numbers(graph)
     return build(graph, affine=None if preprocessing is None else _affine(preprocessing)), graph
 
@@ -228,12 +227,29 @@ def _affine(preprocessing: Preprocessing) -> Affine:
 def _graph_of(card: ModelCard, files: Mapping[str, Path], read: _Read) -> Graph:
     source, inputs = card.source, card.preprocessing
     paths = [files[role] for role in source.roles]
-    if isinstance(source, PyTorchSource):
-        graph = architectures.build(source.architecture, source.dialect)
-        return graph.bind(read(source.format, paths), where=paths[0].name, ignore=_IGNORED)
+    if isinstance(source, WeightsSource):
+        return _graph_of_weights(card, source, read(source.format, paths), paths[0].name)
     options = Options(input_shape=(3, inputs.height, inputs.width), until=source.until)
     found: Graph = read(source.format, paths, options=options)
     return found
+
+
+def _graph_of_weights(card: ModelCard, source: WeightsSource, arrays: dict[str, np.ndarray], where: str) -> Graph:
+    """Returns the architecture that a card names, at the card's input size, with the file's arrays."""
+    height, width = card.preprocessing.height, card.preprocessing.width
+    if height != width:
+        raise UnsupportedError(f"{card.name}: input {height}x{width}; architectures are built for square inputs")
+    graph = architectures.build(source.architecture, source.dialect, size=height)
+    if isinstance(source, CheckpointSource):
+        arrays, ignore = checkpoint.served(arrays, averaged=source.averaged), checkpoint.UNUSED
+    else:
+        ignore = pytorch.UNUSED
+    stated, found = card.labels.count, architectures.classes_of(graph, arrays)
+    if found is not None and stated not in ("unknown", found):
+        raise FormatError(f"{where}: gives {found} classes, labels.count of the card says {stated}")
+    if found not in (None, 1000):
+        graph = architectures.build(source.architecture, source.dialect, classes=found, size=height)
+    return graph.bind(arrays, where=where, ignore=ignore)
 
 
 def _reader(sandbox: bool) -> _Read:

@@ -206,8 +206,8 @@ def child(request: dict[str, Any]) -> None:
         from zoo import formats, graph_io
 
         files = [Path(path) for path in request["files"]]
-        if any(path.is_dir() or path.name == "saved_model.pb" for path in files):
-            importlib.import_module("tensorflow")  # for a SavedModel's variables; its import starts programs
+        if formats.uses_tensorflow(files, request["format"]):
+            importlib.import_module("tensorflow")  # its import starts programs
         sys.addaudithook(_forbid)
         shape = request["options"]["input_shape"]
         options = Options(input_shape=tuple(shape) if shape else None, until=request["options"]["until"])

@@ -75,23 +75,43 @@ class OnnxSource(GraphSource):
     format: Literal["onnx"]
 
 
-class PyTorchSource(Strict):
-    """A PyTorch state dict: names and arrays; the graph is one of `zoo.architectures`."""
+class WeightsSource(Strict):
+    """Files that hold names and arrays only: the graph is one of `zoo.architectures`."""
 
-    format: Literal["pytorch"]
     architecture: str
     """Name of a variant in `zoo.architectures`."""
     dialect: str
     """Which publisher's parameter names, padding and epsilon the architecture takes."""
     weights: str
-    """Key in `files` of the .pth, .pt or .bin."""
+    """Key in `files` of the weights."""
 
     @property
     def roles(self) -> tuple[str, ...]:
+        """As in `GraphSource`."""
         return (self.weights,)
 
 
+class PyTorchSource(WeightsSource):
+    """A PyTorch state dict: .pth, .pt, .bin or .safetensors."""
+
+    format: Literal["pytorch"]
+
+
+class CheckpointSource(WeightsSource):
+    """A TensorFlow checkpoint; `weights` is the index, or the one file of a checkpoint of version 1."""
+
+    format: Literal["checkpoint"]
+    data: tuple[str, ...] = ()
+    """Keys in `files` of the data files, in the order of their numbers; none for version 1."""
+    averaged: bool = True
+    """Whether the publisher evaluated with the averages of the weights over training, where the file has them."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return (self.weights, *self.data)
+
+
 Source = Annotated[
-    CaffeSource | MxnetSource | OnnxSource | PyTorchSource | TensorFlowSource | Torch7Source,
+    CaffeSource | CheckpointSource | MxnetSource | OnnxSource | PyTorchSource | TensorFlowSource | Torch7Source,
     Field(discriminator="format"),
 ]

@@ -430,6 +430,7 @@ BAD = {
     "small": ([IMAGE, const("w", np.ones((9, 9, 3, 4))), conv_node(padding=b"VALID")], "node 'conv'"),
     "squeeze": ([IMAGE, node("Squeeze", "y", "input", squeeze_dims=[1])], "drops axis 1 of"),
     "output": ([IMAGE, node("Relu", "y", "input:3")], r"'input' \(Placeholder\) has no output 3"),
+    "none": ([IMAGE, node("ConcatV2", "n"), node("Add", "y", "input", "n")], "'n' .*has 0 inputs; expected more"),
 }  # fmt: skip
 
 

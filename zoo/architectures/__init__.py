@@ -112,7 +112,7 @@ def fit(
     best = (len(arrays) + 1, 0)
     for key in [dialect] if dialect else dialects(variant):
         graph = build(variant, key)
-        graph = build(variant, key, classes=classes_of(graph, arrays))
+        graph = build(variant, key, classes=classes_of(graph, arrays) or 1000)
         distance = _distance(graph, arrays)
         if not nearest or distance <= best:
             nearest = {**(nearest if distance == best else {}), key: graph}
@@ -123,13 +123,13 @@ def fit(
     return next(iter(nearest.values())).bind(arrays, where=where, ignore=ignore)
 
 
-def classes_of(graph: Graph, arrays: Mapping[str, np.ndarray]) -> int:
-    """Returns how many outputs a classifier's stored kernel has; ImageNet's 1000 where there is no telling."""
+def classes_of(graph: Graph, arrays: Mapping[str, np.ndarray]) -> int | None:
+    """Returns how many outputs the stored kernel of a Graph's classifier has; None where there is no telling."""
     kernels = (node.inputs[1] for node in reversed(graph.nodes) if node.op in ("Gemm", "Conv", "MatMul"))
     name = next(kernels, "")
     param, array = graph.params.get(name), arrays.get(name)
     if not isinstance(param, Param) or array is None or array.ndim != len(param.shape) or not array.size:
-        return 1000
+        return None
     return int(param.of(array).shape[0])
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,13 +23,20 @@ Model: TypeAlias = "Graph | dict[str, np.ndarray]"
 # Format -> the kinds of file it is made of, in the order in which its `read` takes them; the first is never missing.
 PARTS: dict[str, tuple[str, ...]] = {
     "caffe": ("prototxt", "caffemodel"),
+    "checkpoint": ("index", "data"),
     "mxnet": ("symbol", "params"),
     "onnx": ("onnx",),
     "pytorch": ("state dict",),
     "tensorflow": ("graph",),
     "torch7": ("t7",),
 }
+_SEVERAL = {"data"}
+"""Kinds of which a model may have more than one file."""
+_GRAPHLESS = ("checkpoint", "pytorch")
+"""Formats that hold names and arrays only."""
 _SUFFIXES = {
+    ".index": "index",
+    ".ckpt": "index",
     ".prototxt": "prototxt",
     ".caffemodel": "caffemodel",
     ".params": "params",
@@ -64,7 +73,8 @@ def read(
         UnsupportedError: the network has operations without a counterpart; all are named.
         FormatError: a file is damaged, or its format cannot be told.
     """
-    files = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    given = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    files = [file for path in given for file in _of_prefix(path)]
     if not files:
         raise UsageError("no files given; expected the files of one model")
     if format is not None and format not in PARTS:
@@ -78,7 +88,7 @@ def read(
 def read_parts(format: str, files: Sequence[Path], options: Options | None = None) -> Model:
     """Reads files whose format and order are known; see `read`."""
     reader = importlib.import_module(f"zoo.formats.{format}")
-    if format != "pytorch":
+    if format not in _GRAPHLESS:
         return reader.read(*files, options=options or Options())  # type: ignore[no-any-return]
     if options not in (None, Options()):
         raise UsageError(f"{files[0].name}: holds weights without a graph; leave until and input_shape out")
@@ -96,14 +106,31 @@ def _in_order(format: str, files: list[Path], kinds: list[str]) -> list[Path]:
         found = [path for path, kind in zip(files, kinds, strict=True) if kind == part]
         if not found and len(loose) == 1:  # told by what the others are
             found = [loose.pop()]
-        if len(found) > 1 or (not found and part == parts[0]):
+        if (len(found) > 1 and part not in _SEVERAL) or (not found and part == parts[0]):
             loose = files
             break
-        ordered += found
+        ordered += sorted(found, key=lambda path: path.name)
     if loose:
         names = ", ".join(path.name for path in files)
         raise UsageError(f"{names}: a model of format {format} is {' and '.join(f'one {part} file' for part in parts)}")
     return ordered
+
+
+def _of_prefix(path: Path) -> list[Path]:
+    """A checkpoint is called by how its files' names begin: `model.ckpt` for `model.ckpt.index` and the others."""
+    index = path.with_name(f"{path.name}.index")
+    if path.exists() or not index.is_file():
+        return [path]
+    return [index, *sorted(path.parent.glob(f"{glob.escape(path.name)}.data-*-of-*"))]
+
+
+def uses_tensorflow(paths: Sequence[Path], format: str | None) -> bool:
+    """Says whether reading some files takes the TensorFlow that is installed."""
+    from zoo.formats import checkpoint
+
+    return format == "checkpoint" or any(
+        path.is_dir() or path.name == "saved_model.pb" or checkpoint.is_index(path) for path in paths
+    )
 
 
 def _kind(path: Path) -> str:
@@ -117,6 +144,12 @@ def _kind(path: Path) -> str:
             head = file.read(4096)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+    from zoo.formats import checkpoint
+
+    if checkpoint.is_index(path):
+        return "index"
+    if re.search(r"\.data-\d{5}-of-\d{5}\Z", path.name):
+        return "data"
     found = _marked(head) or _SUFFIXES.get(path.suffix.lower())
     if found:
         return found

@@ -33,6 +33,9 @@ from zoo.formats.torch_tensors import Storage, Storages, Tensor, allowed, bare_n
 
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net")
 
+UNUSED = {"*num_batches_tracked": "counts training steps; inference does not use it"}
+"""Pattern of names -> why inference has no use for such arrays."""
+
 MAX_PICKLE = 64 << 20  # bytes; a state dict of 1,000 tensors takes about 200 kB
 MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of members: about 80,000 tensors
 MAX_DEPTH = 4  # of wrappers, so that a dict inside itself ends

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import FormatError, UsageError
+from zoo.formats import checkpoint
 from zoo.formats.tensorflow import tensors, wire
 from zoo.formats.tensorflow.flat import Flat, FlatNode, Ref
 
@@ -137,7 +137,8 @@ class Variables:
                 f"{self.flat.file}: variable {node.name!r} has no value: the graph is not frozen, and no checkpoint "
                 f"(variables/variables.index) lies beside it; freeze the graph, or give the SavedModel folder"
             )
-        self._reader, self._shapes = load(prefix, self.flat.file)
+        data = list(prefix.parent.glob("variables.data-*"))
+        self._reader, self._shapes = checkpoint.open(prefix, self.flat.file, data)
 
     def _restored(self) -> dict[int, list[tuple[str, str]]]:
         """Variable -> (name in the checkpoint, part of it), as the graph's own restoring would have it."""
@@ -168,13 +169,7 @@ class Variables:
 
     def _read(self, node: FlatNode, key: str, spec: str) -> np.ndarray:
         where = f"{self.flat.file}: variable {node.name!r}"
-        try:
-            array = np.asarray(self._reader.get_tensor(key))
-        except Exception as error:  # whatever the checkpoint's own reader raises on damaged files
-            told = " ".join(str(error).split())[:200]
-            raise FormatError(f"{where}: {key!r} cannot be read from the checkpoint: {told}") from None
-        if array.dtype.kind not in "fiub":
-            raise FormatError(f"{where}: {key!r} holds no numbers in the checkpoint")
+        array = checkpoint.tensor(self._reader, key, where)
         self.taken.add(key)
         array = _part(array, spec, where)
         if "shape" in node.attrs:
@@ -204,25 +199,3 @@ def _part(array: np.ndarray, spec: str, where: str) -> np.ndarray:
         start, _, length = span.partition(",")
         slices.append(slice(None) if span == "-" else slice(int(start), int(start) + int(length)))
     return array[tuple(slices)]
-
-
-def load(prefix: Path, where: str) -> tuple[Any, dict[str, tuple[int, ...]]]:
-    """Opens a checkpoint with the TensorFlow that is installed; returns its reader, and name -> shape.
-
-    Raises:
-        FormatError: it cannot be read, or claims to hold more than its files have room for.
-    """
-    import tensorflow as tf
-
-    try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
-        types = reader.get_variable_to_dtype_map()
-    except Exception as error:  # whatever the checkpoint's own reader raises on damaged files
-        told = " ".join(str(error).split())[:200]
-        raise FormatError(f"{where}: its checkpoint cannot be read: {told}") from None
-    held = sum(path.stat().st_size for path in prefix.parent.glob("variables.data-*"))
-    needed = sum(math.prod(shape) * (types[name].size or 1) for name, shape in shapes.items())
-    if needed > held:
-        raise FormatError(f"{where}: its checkpoint claims {needed:,} bytes of variables and has {held:,}")
-    return reader, shapes

@@ -208,7 +208,7 @@ class Step:
     # What it reads
 
     def item(self, index: int) -> Item:
-        if index >= len(self.items):
+        if not -len(self.items) <= index < len(self.items):
             raise self.damaged(f"has {len(self.items)} inputs; expected more")
         return self.items[index]
 
