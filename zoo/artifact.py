@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo import cache
 from zoo.errors import FormatError
 from zoo.schema import ModelCard
 
@@ -42,6 +43,11 @@ def key(card: ModelCard) -> str:
         "check": card.check.model_dump(mode="json") if card.check else None,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def folder_of(card: ModelCard) -> Path:
+    """Returns where in the cache a card's artifact lies, made or not."""
+    return cache.models_dir() / cache.folder_name(card.name) / key(card)
 
 
 def seal(folder: Path, receipt: dict[str, Any], hashes: Mapping[str, str]) -> None:

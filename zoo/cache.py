@@ -55,6 +55,16 @@ def models_dir() -> Path:
     return home() / "models"
 
 
+def folder_name(model: str) -> str:
+    """Returns a model's name as part of a path: `hf:owner/name` becomes `hf--owner--name`, others stay."""
+    return model.replace(":", "--").replace("/", "--")
+
+
+def model_of(folder: str) -> str:
+    """Returns the name of the model that `folder_name` made a folder's name of."""
+    return "/".join(folder.replace("--", ":", 1).split("--", 1)) if folder.startswith("hf--") else folder
+
+
 def partial_dir() -> Path:
     """Returns the folder of unfinished downloads; on the disk of `files_dir`, so that finishing one is a rename."""
     return home() / "partial"

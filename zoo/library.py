@@ -56,7 +56,7 @@ def get(
     """
     if output is not None and Path(output).suffix != ".keras":
         raise UsageError(f"{output}: the exported file's name has to end in .keras")
-    card = info(name)
+    card = info(name, offline=offline)
     folder = _artifact(card, source=source, offline=offline, sandbox=sandbox, progress=progress, jobs=jobs)
     if output is None:
         return folder
@@ -103,7 +103,7 @@ def load(
         raise UsageError("pooling is for top=False, without layer")
     if layer and not top:
         raise UsageError("layer and top=False exclude each other: give one")
-    card = info(name)
+    card = info(name, offline=offline)
     folder = _artifact(card, source=source, offline=offline, sandbox=sandbox)
     import keras
 
@@ -256,7 +256,7 @@ def verify(name: str, *, against: str | os.PathLike[str] | None = None, offline:
         ParityError: the bytes, or the numbers kept with the registry, are others.
         FormatError: `against` is no such file.
     """
-    card = info(name)
+    card = info(name, offline=offline)
     arrays = None if against is None else _arrays(against)
     folder = _artifact(card, source=None, offline=offline)
     receipt = artifact.read_receipt(folder)
@@ -323,7 +323,7 @@ def _artifact(
     jobs: int = 1,
 ) -> Path:
     """Returns the folder of a card's artifact, made now if it is not there."""
-    folder = cache.models_dir() / card.name / artifact.key(card)
+    folder = artifact.folder_of(card)
     if (folder / artifact.RECEIPT).exists():
         return folder
     # Fetched under the lock too: whoever comes second shall not fetch what ZOO_KEEP_ORIGINALS=0 drops meanwhile.

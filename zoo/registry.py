@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_args
 
-from zoo import cards
+from zoo import cards, hub_cards
 from zoo.errors import CardError, UnknownModelError, UsageError
 from zoo.schema import File, ModelCard, Origin, Status
 
@@ -71,11 +71,12 @@ def list_models(
     return sorted(found, key=lambda card: _natural(card.name))
 
 
-def info(name: str) -> ModelCard:
+def info(name: str, *, offline: bool | None = None) -> ModelCard:
     """Gives the card of one model.
 
     Args:
-        name: the model's name or one of its aliases.
+        name: the model's name or one of its aliases; or `hf:owner/name`, a Hugging Face repository (`zoo.hub_cards`).
+        offline: for repositories never asked about before: never use the network; default: whether ZOO_OFFLINE is 1.
 
     Returns:
         The card.
@@ -83,18 +84,27 @@ def info(name: str) -> ModelCard:
     Raises:
         CardError: a registry file is wrong.
         UnknownModelError: no model has this name; the message offers the nearest.
+        FetchError: the repository cannot be had.
+        UnsupportedError: it does not say what zoo has to know.
 
     Example:
         >>> import zoo
         >>> zoo.info("efficientnet-lite0").labels.count
         1000
     """
+    if isinstance(name, str) and name.startswith(hub_cards.PREFIX):
+        return hub_cards.card(name, offline=offline)
     names = {known: card for card in _all().values() for known in card.names}
     if name in names:
         return names[name]
     close = difflib.get_close_matches(str(name).lower(), names, 3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list` shows all {len(_all())}")
+
+
+def known() -> list[ModelCard]:
+    """Returns every card of `list_models`, and those of the Hugging Face repositories that were used."""
+    return [*_all().values(), *hub_cards.noted()]
 
 
 def register(card_or_path: ModelCard | Mapping[str, Any] | str | os.PathLike[str]) -> ModelCard:
@@ -145,6 +155,8 @@ def labels(card: ModelCard) -> list[tuple[str, str]] | None:
         CardError: the list is missing, malformed, or has another length than the card says.
     """
     wanted = card.labels
+    if wanted.names is not None:
+        return list(wanted.names)
     if wanted.list == "unknown":
         return None
     classes = [("background", "background")] * wanted.offset + list(label_list(wanted.list))
@@ -244,6 +256,10 @@ def _check_together(every: Iterable[Stated]) -> None:
     files: dict[str, tuple[str, File]] = {}
     for card, where in every:
         for name in card.names:
+            if name.startswith(hub_cards.PREFIX):
+                raise CardError(
+                    f"{where}: {card.name}: names that begin with 'hf:' are those of Hugging Face repositories"
+                )
             if name in names:
                 other, place = names[name]
                 raise CardError(

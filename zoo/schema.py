@@ -310,6 +310,8 @@ class Labels(Strict):
     """Stem of a file in registry/labels: one line per class, `id<TAB>name`."""
     offset: int = Field(default=0, ge=0)
     """Index of the list's first class: 1 where output 0 is a background class."""
+    names: tuple[tuple[str, str], ...] | None = None
+    """(id, name) per output, where no list has them: a network trained on classes of its own."""
 
     @field_validator("list")
     @classmethod
@@ -317,6 +319,12 @@ class Labels(Strict):
         if not NAME.match(stem):
             raise ValueError(f"expected the stem of a file in registry/labels, such as 'imagenet-2012', got {stem!a}")
         return stem
+
+    @model_validator(mode="after")
+    def _one_name_per_output(self) -> Labels:
+        if self.names is not None and (self.list != "unknown" or len(self.names) != self.count):
+            raise ValueError(f"names: expected {self.count} pairs of id and name and no list, got {len(self.names)}")
+        return self
 
 
 class Metric(Strict):
@@ -423,7 +431,8 @@ class ModelCard(Strict):
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
-        if not NAME.match(name):
+        # Of a Hugging Face repository: zoo.hub_cards makes such cards, no file states one.
+        if not NAME.match(name) and not name.startswith("hf:"):
             raise ValueError(f"expected at most 100 of a-z, 0-9, '.', '_', '-', got {name!a}")
         return name
 

@@ -179,7 +179,7 @@ class _Known:
 
     @cached_property
     def cards(self) -> dict[str, ModelCard]:
-        return {card.name: card for card in registry.list_models()}
+        return {card.name: card for card in registry.known()}
 
     @cached_property
     def files(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
@@ -205,7 +205,7 @@ class _Known:
 
 
 def _busy(card: ModelCard) -> bool:
-    return cache.locked(cache.models_dir() / card.name / artifact.key(card))
+    return cache.locked(artifact.folder_of(card))
 
 
 def _digests(card: ModelCard) -> set[tuple[str, str]]:
@@ -225,13 +225,14 @@ def _models(known: _Known) -> Iterator[Entry]:
             elif not (_KEY.match(path.name) and _is_folder(path)):
                 yield _entry("other", path)
             else:
-                card = known.cards.get(folder.name)
+                name = cache.model_of(folder.name)
+                card = known.cards.get(name)
                 state: State = "unknown"
                 if cache.locked(path):
                     state = "in use"
                 elif card:
                     state = "current" if artifact.key(card) == path.name else "outdated"
-                yield _entry("model", path, models=(folder.name,), name=path.name, state=state)
+                yield _entry("model", path, models=(name,), name=path.name, state=state)
 
 
 def _originals(known: _Known) -> Iterator[Entry]:
@@ -349,10 +350,10 @@ def _hash(path: Path, algorithm: str) -> str:
 
 def _resolve(name: str) -> tuple[str, ModelCard | None]:
     """Returns a model's name and card; a model in the cache whose card is gone has none."""
-    cards = {known: card for card in registry.list_models() for known in card.names}
+    cards = {known: card for card in registry.known() for known in card.names}
     if name in cards:
         return cards[name].name, cards[name]
-    cached = {path.name for path in _listed(cache.models_dir()) if _is_folder(path)}
+    cached = {cache.model_of(path.name) for path in _listed(cache.models_dir()) if _is_folder(path)}
     if name in cached:
         return name, None
     near = difflib.get_close_matches(name.lower(), {*cards, *cached}, 3, cutoff=0.5)

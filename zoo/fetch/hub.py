@@ -15,7 +15,7 @@ from zoo.fetch.places import PlaceError
 from zoo.schema import HubPlace
 
 
-def address(place: HubPlace, published: Published) -> tuple[str, dict[str, str] | None]:
+def address(place: HubPlace, published: Published | None = None) -> tuple[str, dict[str, str] | None]:
     """Returns a file's address and the headers that its host wants, after asking the hub whether it gives the file.
 
     Raises:
@@ -28,18 +28,25 @@ def address(place: HubPlace, published: Published) -> tuple[str, dict[str, str] 
         raise PlaceError("huggingface_hub is set offline (HF_HUB_OFFLINE)")
     # Read now and not when the library was imported, as its own variable is.
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    with _reasons(place):
+    with reasons(place):
         url = huggingface_hub.hf_hub_url(place.repo, place.file, revision=place.revision, endpoint=endpoint)
         size = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).size
-        if size is not None and size != (published.size or size):
+        if published and size is not None and size != (published.size or size):
             raise PlaceError(f"has {size:,} bytes, the published file has {published.size:,}")
-    # The library sends a token that nobody asked it to unless HF_HUB_DISABLE_IMPLICIT_TOKEN forbids it.
-    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else huggingface_hub.get_token()
-    return url, {"Authorization": f"Bearer {token}"} if token else None
+    found = token()
+    return url, {"Authorization": f"Bearer {found}"} if found else None
+
+
+def token() -> str | None:
+    """Returns the user's token, unless HF_HUB_DISABLE_IMPLICIT_TOKEN forbids sending one that nobody asked for."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    return None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else huggingface_hub.get_token()
 
 
 @contextlib.contextmanager
-def _reasons(place: HubPlace) -> Iterator[None]:
+def reasons(place: HubPlace) -> Iterator[None]:
     """Says in one line what huggingface_hub complains of."""
     from huggingface_hub import errors
 
