@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from zoo.diff import diff
     from zoo.errors import (
         CardError,
         DataError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from zoo.schema import ModelCard
 
 _HOME = {
+    "zoo.diff": ("diff",),
     "zoo.errors": (
         "CardError",
         "DataError",
@@ -68,6 +70,7 @@ __all__ = [
     "UsageError",
     "ZooError",
     "convert",
+    "diff",
     "finetune",
     "get",
     "info",

@@ -13,7 +13,7 @@ from zoo import __version__, cli_cache
 from zoo.errors import ZooError
 
 SECTIONS = {
-    "Find a model": ("list", "info"),
+    "Find a model": ("list", "info", "diff"),
     "Use it": ("get", "predict", "verify"),
     "Make one": ("finetune", "convert"),
     "See it work": ("demo",),
@@ -96,6 +96,32 @@ def info(name: str, as_json: bool) -> None:
 
     card = registry.info(name)
     click.echo(show.as_json(card.model_dump(mode="json")) if as_json else show.card(card, show.width()))
+
+
+@cli.command()
+@click.argument("first")
+@click.argument("second")
+@click.option("--all", "everything", is_flag=True, help="Also show what is the same in both.")
+@as_json_option
+def diff(first: str, second: str, everything: bool, as_json: bool) -> None:
+    """Show what two models do differently.
+
+    Networks, preprocessing, outputs, published accuracy. A name may also be an architecture in a publisher's dialect,
+    such as resnet50/slim.
+    """
+    from dataclasses import asdict
+
+    from zoo import show
+    from zoo.diff import diff as compare
+
+    rows = [row for row in compare(first, second) if everything or not row.same]
+    if as_json:
+        click.echo(show.as_json([asdict(row) for row in rows]))
+    elif rows:
+        columns = ("", "fact", first, second)
+        click.echo(show.table(columns, [(row.part, row.fact, row.first, row.second) for row in rows], show.width()))
+    else:
+        click.echo("no difference is known")
 
 
 @cli.command()
@@ -193,7 +219,9 @@ def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @click.option("-o", "--output", required=True, metavar="OUT.keras", help="File to write.")
-@click.option("--format", help="caffe, mxnet, onnx, pytorch, tensorflow or torch7; told from the files if left out.")
+@click.option(
+    "--format", help="Told from the files if left out: caffe, checkpoint, mxnet, onnx, pytorch, tensorflow or torch7."
+)
 @click.option("--architecture", help="For weights that carry no graph, such as efficientnet-lite0.")
 @click.option("--until", metavar="LAYER", help="Convert only up to this layer, by its name in the origin.")
 @against_option
