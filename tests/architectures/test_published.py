@@ -1,7 +1,7 @@
 """Every network in every dialect has the publisher's tensors, and gives the publisher's numbers.
 
-The golden files, and how they were made, are in tests/golden/architectures. Here numbers of the quick cases are compared;
-`make check-architectures` (`--all-architectures`) compares them all.
+The golden files, and how they were made, are in tests/golden/architectures. Here numbers of the quick cases are
+compared; `make check-architectures` (`--all-architectures`) compares them all.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Times the conversion of VGG-16-sized files against what their bytes cost to read and to write.
 
-    .venv/bin/python tests/benchmarks/convert.py --runs 5 [--python-with torch=PYTHON] [--folder DIR]
+    .venv/bin/python tests/benchmarks/convert.py --runs 5 [--folder DIR] [FORMAT ...]
 
-Each of caffemodel, .params, .t7 and (with torch) .pth holds the 138 million float32 of VGG-16, generated here. One run
-in a fresh process reads the file and writes an artifact, as `zoo get` does, after everything is imported; the other
+Each of caffemodel, .params, .t7, .pth and checkpoint holds the 138 million float32 of VGG-16, generated here. One run in
+a fresh process reads the file and writes an artifact, as `zoo get` does, after everything is imported; the other
 reads the same file into memory and writes as many bytes as the artifact has, with fsync, as the artifact is written.
 Memory is the largest resident size beyond that after the imports.
 """
@@ -11,16 +11,24 @@ Memory is the largest resident size beyond that after the imports.
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import pickle
 import statistics
 import struct
 import subprocess
 import sys
 import tempfile
+import types
+import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+
+from zoo import architectures
+from zoo.graph import Graph, Param
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 DENSE = (("fc6", 25088, 4096), ("fc7", 4096, 4096), ("fc8", 4096, 1000))
@@ -189,26 +197,95 @@ def torch7(folder: Path) -> list[Path]:
     return [folder / "vgg16.t7"]
 
 
-FILES: dict[str, Callable[[Path], list[Path]]] = {"caffe": caffe, "mxnet": mxnet, "torch7": torch7}
+def pytorch(folder: Path) -> list[Path]:
+    """A .pth as torch.save writes it, without PyTorch: a zip of a pickle that describes tensors, and their bytes."""
+    torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
+
+    class FloatStorage:
+        pass
+
+    class Tensor:
+        def __init__(self, key: str, array: np.ndarray) -> None:
+            self.key, self.array = key, array
+
+        def __reduce__(self) -> tuple[object, ...]:
+            strides = tuple(stride // 4 for stride in self.array.strides)
+            return utils._rebuild_tensor_v2, (Storage(self), 0, self.array.shape, strides, False, OrderedDict())
+
+    class Storage:
+        def __init__(self, tensor: Tensor) -> None:
+            self.id = ("storage", FloatStorage, tensor.key, "cpu", tensor.array.size)
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value: object) -> object:
+            return value.id if isinstance(value, Storage) else None
+
+    def rebuild(*_: object) -> None:
+        """Stands for PyTorch's function in the pickle."""
+
+    for thing, module, name in ((FloatStorage, torch, "FloatStorage"), (rebuild, utils, "_rebuild_tensor_v2")):
+        thing.__module__, thing.__qualname__, thing.__name__ = module.__name__, name, name
+        setattr(module, name, thing)
+    sys.modules.update({"torch": torch, "torch._utils": utils})
+    named = _named(architectures.build("vgg16", "torchvision"))
+    described = OrderedDict((name, Tensor(str(key), array)) for key, (name, array) in enumerate(named.items()))
+    with zipfile.ZipFile(folder / "vgg16.pth", "w", zipfile.ZIP_STORED) as archive:
+        stream = io.BytesIO()
+        Pickler(stream, 2).dump(described)
+        archive.writestr("vgg16/data.pkl", stream.getvalue())
+        for tensor in described.values():
+            archive.writestr(f"vgg16/data/{tensor.key}", tensor.array.tobytes())
+        archive.writestr("vgg16/version", "3\n")
+    del sys.modules["torch"], sys.modules["torch._utils"]
+    return [folder / "vgg16.pth"]
+
+
+def checkpoint(folder: Path) -> list[Path]:
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        named = _named(architectures.build("vgg16", "slim"))
+        variables = {name: v1.get_variable(name, array.shape, tf.float32) for name, array in named.items()}
+        for name, variable in variables.items():
+            variable.load(named[name], session)
+        v1.train.Saver(variables).save(session, str(folder / "vgg16.ckpt"), write_meta_graph=False)
+    return [folder / "vgg16.ckpt.index", folder / "vgg16.ckpt.data-00000-of-00001"]
+
+
+def _named(graph: Graph) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    shapes = {name: param.shape_in_file for name, param in graph.params.items() if isinstance(param, Param)}
+    return {name: random.standard_normal(shape, np.float32) * np.float32(0.01) for name, shape in shapes.items()}
+
+
+FILES: dict[str, tuple[Callable[[Path], list[Path]], dict[str, object]]] = {
+    "caffe": (caffe, {"graph": "0", "weights": "1"}),
+    "mxnet": (mxnet, {"graph": "0", "weights": "1"}),
+    "torch7": (torch7, {"graph": "0"}),
+    "pytorch": (pytorch, {"weights": "0", "architecture": "vgg16", "dialect": "torchvision"}),
+    "checkpoint": (checkpoint, {"weights": "0", "data": ["1"], "architecture": "vgg16", "dialect": "slim"}),
+}
 
 ZOO = """
 import importlib, json, sys, time
 from pathlib import Path
-paths, folder, form = [Path(path) for path in json.loads(sys.argv[1])], Path(sys.argv[2]), sys.argv[3]
+paths, folder, source = [Path(path) for path in json.loads(sys.argv[1])], Path(sys.argv[2]), json.loads(sys.argv[3])
 import keras
 import zoo
 from zoo.convert import convert_card
 from zoo.sources import Source
 from pydantic import TypeAdapter
-importlib.import_module(f"zoo.formats.{form}")
+importlib.import_module(f"zoo.formats.{source['format']}")
 # Once before the clock starts, so that TensorFlow is up.
 keras.Model(i := keras.Input((4, 4, 3)), keras.layers.Conv2D(2, 1)(i))(keras.ops.zeros((1, 4, 4, 3)))
 like = zoo.info("open-nsfw")
 file = like.files["weights"]
 card = like.model_copy(update={
     "check": None,
-    "source": TypeAdapter(Source).validate_python({"format": form, **dict(zip(("graph", "weights"), "01"))}
-                                                  if len(paths) > 1 else {"format": form, "graph": "0"}),
+    "source": TypeAdapter(Source).validate_json(json.dumps(source)),
+    "preprocessing": like.preprocessing.model_copy(update={"height": 224, "width": 224}),
+    "labels": like.labels.model_copy(update={"count": 1000}),
     "files": {str(i): file.model_copy(update={"name": p.name, "sha256": "unknown"}) for i, p in enumerate(paths)},
 })
 files = dict(zip(card.files, paths))
@@ -234,9 +311,9 @@ print(time.perf_counter() - start, 0)
 """
 
 
-def measure(script: str, files: list[Path], room: Path, form: str) -> tuple[float, int]:
+def measure(script: str, files: list[Path], room: Path, source: dict[str, object]) -> tuple[float, int]:
     with tempfile.TemporaryDirectory(dir=room) as folder:
-        command = [sys.executable, "-c", script, json.dumps([str(path) for path in files]), folder, form]
+        command = [sys.executable, "-c", script, json.dumps([str(path) for path in files]), folder, json.dumps(source)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         seconds, memory = done.stdout.split()
         return float(seconds), int(memory)
@@ -252,10 +329,14 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name in given.formats:
         with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-            files = FILES[name](Path(folder))
+            write, source = FILES[name]
+            files = write(Path(folder))
             size = sum(path.stat().st_size for path in files)
             room = Path(folder)
-            runs = [[measure(script, files, room, name) for script in (ZOO, BYTES)] for _ in range(given.runs)]
+            runs = [
+                [measure(script, files, room, {"format": name, **source}) for script in (ZOO, BYTES)]
+                for _ in range(given.runs)
+            ]
         ours, theirs = ([run[side][0] for run in runs] for side in (0, 1))
         ratios = [own / other for own, other in zip(ours, theirs, strict=True)]
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

