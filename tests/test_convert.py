@@ -74,7 +74,7 @@ def test_a_file_of_another_variant_is_refused_with_the_tensors_that_differ(lite0
 
 @pytest.mark.weights
 def test_weights_without_a_graph_need_an_architecture(lite0_files, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"give architecture=, one of: .*efficientnet-lite0"):
+    with pytest.raises(UsageError, match=r"give architecture=, such as .*`zoo architectures` lists"):
         zoo.convert(_named(lite0_files()["weights"], tmp_path))
     model = zoo.convert(_named(lite0_files()["weights"], tmp_path), architecture="efficientnet-lite0")
     assert model.output_shape == (None, 1000)

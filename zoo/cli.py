@@ -15,7 +15,7 @@ from zoo.errors import ZooError
 SECTIONS = {
     "Find a model": ("list", "info", "diff"),
     "Use it": ("get", "predict", "verify"),
-    "Make one": ("finetune", "convert"),
+    "Make one": ("finetune", "convert", "architectures"),
     "See it work": ("demo",),
     "Keep house": ("cache",),
 }
@@ -222,7 +222,9 @@ def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
 @click.option(
     "--format", help="Told from the files if left out: caffe, checkpoint, mxnet, onnx, pytorch, tensorflow or torch7."
 )
-@click.option("--architecture", help="For weights that carry no graph, such as efficientnet-lite0.")
+@click.option(
+    "--architecture", help="For weights that carry no graph, such as resnet50/torchvision; see `zoo architectures`."
+)
 @click.option("--until", metavar="LAYER", help="Convert only up to this layer, by its name in the origin.")
 @against_option
 @click.option("--input-shape", metavar="C,H,W", callback=_shape, help="Size of the input, if the files do not say it.")
@@ -243,6 +245,27 @@ def convert(files: tuple[str, ...], output: str, as_json: bool, **how: Any) -> N
     if "nodes" in receipt:
         click.echo(receipt["nodes"]["summary"], err=True)
     click.echo(output)
+
+
+@cli.command("architectures")
+@click.argument("pattern", default="*")
+@as_json_option
+def architectures_(pattern: str, as_json: bool) -> None:
+    """List the networks for files of weights, and their publishers.
+
+    What `zoo convert --architecture` takes for files that hold no graph: a network, or NETWORK/PUBLISHER where several
+    publishers' files have the same names.
+    """
+    from fnmatch import fnmatchcase
+
+    from zoo import architectures, show
+
+    found = {name: architectures.dialects(name) for name in architectures.variants() if fnmatchcase(name, pattern)}
+    if as_json:
+        click.echo(show.as_json(found))
+    else:
+        rows = [(name, ", ".join(dialects)) for name, dialects in found.items()]
+        click.echo(show.table(("network", "as published by"), rows, show.width()))
 
 
 @cli.command()

@@ -105,8 +105,10 @@ def convert_files(
         graph = found
     else:
         if architecture is None:
-            known = ", ".join(architectures.variants())
-            raise UsageError(f"{paths[0].name}: holds weights without a graph; give architecture=, one of: {known}")
+            raise UsageError(
+                f"{paths[0].name}: holds weights without a graph; give architecture=, such as resnet50/torchvision "
+                "(`zoo architectures` lists them)"
+            )
         ignore = {**pytorch.UNUSED, **checkpoint.UNUSED}
         graph = architectures.fit(architecture, checkpoint.served(found), where=paths[0].name, ignore=ignore)
     graph = _with_sane_numbers(graph)

@@ -125,20 +125,12 @@ def _network(graph: Graph | None) -> dict[str, str]:
 
 
 _NETWORK = (
-    "strides", "padding", "pooling", "epsilon", "convolutions", "activations", "ends in", "input size", "stored numbers",
-)  # fmt: skip
+    *("strides", "padding", "pooling", "epsilon", "convolutions"),
+    *("activations", "ends in", "input size", "stored numbers"),
+)
 _ACTIVATIONS = {
-    "Relu",
-    "Clip",
-    "LeakyRelu",
-    "PRelu",
-    "Elu",
-    "Selu",
-    "Gelu",
-    "HardSwish",
-    "HardSigmoid",
-    "Sigmoid",
-    "Tanh",
+    *("Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Selu"),
+    *("Gelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh"),
 }
 
 

@@ -161,8 +161,10 @@ def convert(
     Args:
         paths: one file, or those that make up the model (`deploy.prototxt`, `x.caffemodel`), in any order; a SavedModel
             is a folder.
-        format: `caffe`, `mxnet`, `onnx`, `pytorch`, `tensorflow` or `torch7`; default: told from the files.
-        architecture: for weights that carry no graph: one of `zoo.architectures.variants()`.
+        format: `caffe`, `checkpoint`, `keras`, `mxnet`, `onnx`, `pytorch`, `tensorflow` or `torch7`; default: told
+            from the files.
+        architecture: for weights that carry no graph: one of `zoo.architectures.variants()`, or `variant/dialect`
+            (`resnet50/torchvision`) where several publishers' files have the same names.
         preprocessing: put inside the model, which then takes RGB 0..255. Without it the model takes what the origin
             took, as NHWC in the origin's channel order.
         until: the layer, by its name in the origin, whose output becomes the model's; what only stands behind it is

@@ -2,8 +2,8 @@
 
     .venv/bin/python tests/benchmarks/convert.py --runs 5 [--folder DIR] [FORMAT ...]
 
-Each of caffemodel, .params, .t7, .pth and checkpoint holds the 138 million float32 of VGG-16, generated here. One run in
-a fresh process reads the file and writes an artifact, as `zoo get` does, after everything is imported; the other
+Each of caffemodel, .params, .t7, .pth and checkpoint holds the 138 million float32 of VGG-16, generated here. One run
+in a fresh process reads the file and writes an artifact, as `zoo get` does, after everything is imported; the other
 reads the same file into memory and writes as many bytes as the artifact has, with fsync, as the artifact is written.
 Memory is the largest resident size beyond that after the imports.
 """

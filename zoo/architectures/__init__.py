@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -42,8 +43,8 @@ class _Family(Protocol):
 
 
 def variants() -> list[str]:
-    """Returns the names of all networks that `build` knows."""
-    return list(_published())
+    """Returns the names of all networks that `build` knows, in natural order."""
+    return sorted(_published(), key=lambda name: re.sub(r"\d+", lambda digits: digits[0].zfill(6), name))
 
 
 def dialects(variant: str) -> list[str]:
@@ -167,4 +168,5 @@ def _known(name: str, names: list[str]) -> str:
     near = difflib.get_close_matches(name.lower().replace("_", "-"), names, 3)
     if near:
         return f"; did you mean {' or '.join(near)}?"
-    return f"; there are: {', '.join(names)}"
+    more = f" and {len(names) - 12} more (`zoo architectures`)" if len(names) > 12 else ""
+    return f"; there are: {', '.join(names[:12])}{more}"
