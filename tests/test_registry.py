@@ -206,7 +206,7 @@ def test_listing_is_filtered() -> None:
     ("filters", "what"),
     [
         ({"origin": "pytorch"}, "origin: expected one of caffe, keras, tensorflow, torch, mxnet, got 'pytorch'"),
-        ({"status": "good"}, "status: expected one of verified, convertible, unverified, got 'good'"),
+        ({"status": "good"}, "status: expected one of verified, convertible, unverified, unsupported, got 'good'"),
         ({"family": "resnet-9"}, "family: expected one of "),
     ],
 )

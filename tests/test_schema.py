@@ -181,12 +181,13 @@ BAD = {
     "an unknown key of a place": (
         'url = "http://example.org/bvlc_alexnet.caffemodel"',
         'url = "http://example.org/bvlc_alexnet.caffemodel"\nmirror = "x"',
-        f"{NAME}.files.weights.places[0].mirror: unknown key; allowed: kind, status, url",
+        f"{NAME}.files.weights.places[0].mirror: unknown key; allowed: insecure, kind, seen, status, url",
     ),
     "keys of a place outside a place": (
         "size = 3629",
         'size = 3629\nkind = "url"\nurl = "https://example.org/x"',
-        f"{NAME}.files.graph.url: unknown key; allowed: git_blob, md5, name, places, sha1, sha256, size",
+        f"{NAME}.files.graph.url: unknown key; allowed: git_blob, md5, name, places, sha1, sha256, "
+        "sha256_prefix, sha384, size",
     ),
     "a fact left out": (
         'interpolation = "unknown"\n',
@@ -222,8 +223,18 @@ BAD = {
     "plain http without a hash": (
         f'"{DIGEST}"',
         '"unknown"',
-        f"{NAME}.files.weights.sha256: plain http needs one: use https or state the sha256 "
-        "(http://example.org/bvlc_alexnet.caffemodel)",
+        f"{NAME}.files.weights.sha256: plain http needs one: use https, state the sha256, or say insecure = true, "
+        "and nothing is fetched from there (http://example.org/bvlc_alexnet.caffemodel)",
+    ),
+    "the first digits of a hash in capitals": (
+        f'sha256 = "{DIGEST}"',
+        f'sha256 = "{DIGEST}"\nsha256_prefix = "ABCD"',
+        f"{NAME}.files.weights.sha256_prefix: expected 4 to 63 lower-case hexadecimal digits, got 'ABCD'",
+    ),
+    "an unsupported model with a source that is read": (
+        'status = "unverified"',
+        'status = "unsupported"',
+        f"{NAME}.status: 'unsupported' is for files that zoo cannot read",
     ),
     "a file: address": (
         'url = "https://example.org/deploy.prototxt"',
@@ -328,7 +339,7 @@ BAD = {
     "a status that does not exist": (
         'status = "convertible"',
         'status = "fine"',
-        f"{NAME}.status: expected 'verified', 'convertible' or 'unverified', got 'fine'",
+        f"{NAME}.status: expected 'verified', 'convertible', 'unverified' or 'unsupported', got 'fine'",
     ),
     "a label list outside the registry": (
         'list = "imagenet-2012"',
@@ -441,7 +452,7 @@ def test_several_problems_are_told_at_once_and_the_rest_is_counted() -> None:
     )
     assert refusal(text) == (
         f"{FILE}:19: {NAME}.preprocessing.height: expected a number above 0, got 0; "
-        f"{FILE}:20: {NAME}.preprocessing.width: expected a whole number, got 'wide'; "
+        f"{FILE}:20: {NAME}.preprocessing.width: expected a whole number or 'unknown', got 'wide'; "
         f"{FILE}:27: {NAME}.preprocessing.library: "
         "expected 'pil', 'opencv', 'tensorflow', 'torchvision' or 'skimage' or 'unknown', got 'gimp'"
     )

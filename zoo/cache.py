@@ -1,7 +1,7 @@
 """Where things lie on disk, and how they get there whole.
 
     $ZOO_HOME (default: the platform's cache folder)
-      files/<algorithm>/<digest>     downloads, by content hash; files/by-address/ notes what an unhashed address gave
+      files/<algorithm>/<digest>     downloads, by content hash; files/by-address/ pins files without a strong hash
       models/<name>/<key>/           converted models
       partial/                       downloads under way, or waiting to be resumed
       locks/                         one empty file per thing that was locked

@@ -27,7 +27,7 @@ from zoo.graph import Graph
 from zoo.preprocessing import affine
 from zoo.registry import check_file
 from zoo.schema import ModelCard, Preprocessing
-from zoo.sources import CheckpointSource, WeightsSource
+from zoo.sources import CheckpointSource, UnsupportedSource, WeightsSource
 
 
 def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sandbox: bool = False) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def parity(card: ModelCard, model: keras.Model) -> dict[str, Any] | None:
     if card.check is None or path is None:
         return None
     expected = np.asarray(json.loads(path.read_text())["logits"], np.float32)
-    image = test_image(card.preprocessing.height, card.preprocessing.width)
+    image = test_image(*card.preprocessing.sides)
     network = keras.Model(model.input, heads.logits(model))
     actual = keras.ops.convert_to_numpy(network(image[None]))[0]
     if actual.shape != expected.shape:
@@ -229,16 +229,18 @@ def _affine(preprocessing: Preprocessing) -> Affine:
 def _graph_of(card: ModelCard, files: Mapping[str, Path], read: _Read) -> Graph:
     source, inputs = card.source, card.preprocessing
     paths = [files[role] for role in source.roles]
+    if isinstance(source, UnsupportedSource):
+        raise UnsupportedError(f"{card.name}: cannot be converted yet: {source.reason}")
     if isinstance(source, WeightsSource):
         return _graph_of_weights(card, source, read(source.format, paths), paths[0].name)
-    options = Options(input_shape=(3, inputs.height, inputs.width), until=source.until)
+    options = Options(input_shape=(3, *inputs.sides), until=source.until)
     found: Graph = read(source.format, paths, options=options)
     return found
 
 
 def _graph_of_weights(card: ModelCard, source: WeightsSource, arrays: dict[str, np.ndarray], where: str) -> Graph:
     """Returns the architecture that a card names, at the card's input size, with the file's arrays."""
-    height, width = card.preprocessing.height, card.preprocessing.width
+    height, width = card.preprocessing.sides
     if height != width:
         raise UnsupportedError(f"{card.name}: input {height}x{width}; architectures are built for square inputs")
     graph = architectures.build(source.architecture, source.dialect, size=height)

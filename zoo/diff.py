@@ -18,7 +18,7 @@ from zoo.errors import FetchError, ZooError
 from zoo.graph import Graph, Node
 from zoo.registry import info, is_builtin
 from zoo.schema import ModelCard
-from zoo.sources import WeightsSource
+from zoo.sources import UnsupportedSource, WeightsSource
 
 UNKNOWN = "unknown"
 
@@ -86,8 +86,10 @@ def _graph(card: ModelCard) -> Graph | None:
         from zoo import architectures
 
         classes = 1000 if card.labels.count == "unknown" else card.labels.count
-        size = card.preprocessing.height
+        size, _ = card.preprocessing.sides
         return architectures.build(card.source.architecture, card.source.dialect, classes=classes, size=size)
+    if isinstance(card.source, UnsupportedSource):
+        return None
     from zoo.convert import read_card
     from zoo.fetch import fetch
 

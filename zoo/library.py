@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo import artifact, cache
-from zoo.errors import ParityError, UsageError
+from zoo.errors import ParityError, UnsupportedError, UsageError
 from zoo.registry import info, is_builtin, labels
 from zoo.schema import ModelCard, Preprocessing
+from zoo.sources import UnsupportedSource
 
 if TYPE_CHECKING:
     import keras
@@ -325,6 +326,8 @@ def _artifact(
     jobs: int = 1,
 ) -> Path:
     """Returns the folder of a card's artifact, made now if it is not there."""
+    if isinstance(card.source, UnsupportedSource):
+        raise UnsupportedError(f"{card.name}: cannot be converted yet: {card.source.reason}")
     folder = artifact.folder_of(card)
     if (folder / artifact.RECEIPT).exists():
         return folder

@@ -155,7 +155,7 @@ def resize_and_crop(
     """
     rule = _rule(resize, preprocessing, name)
     kernel = FILTERS[_interpolation(interpolation, preprocessing, name)]
-    size = (preprocessing.width, preprocessing.height)
+    size = preprocessing.sides[::-1]
     if isinstance(rule, ShortSide):
         scaled = image.resize(_short_side(image, rule.size), kernel)
         # torchvision, center_crop: round() of the half, to even
@@ -211,7 +211,7 @@ def _rule(given: Resize | Mapping[str, Any] | None, preprocessing: Preprocessing
         raise UsageError(
             f"{where}: {what['msg']}; expected one of {KINDS}, as in {{'kind': 'square', 'size': 256}}"
         ) from None
-    side = max(preprocessing.height, preprocessing.width)
+    side = max(preprocessing.sides)
     if isinstance(rule, ShortSide | Square) and rule.size < side:
         raise UsageError(f"resize.size: expected at least {side}, the side that is cut out of it, got {rule.size}")
     return rule
@@ -257,7 +257,7 @@ def preprocess(
         resize_and_crop(load_image(image), rules, resize=resize, interpolation=interpolation, name=name)
         for image in as_list(images)
     ]
-    return np.stack(found) if found else np.zeros((0, rules.height, rules.width, 3), np.uint8)
+    return np.stack(found) if found else np.zeros((0, *rules.sides, 3), np.uint8)
 
 
 def as_list(images: Image | Iterable[Image]) -> list[Image]:

@@ -12,15 +12,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from zoo.sources import Source, Strict
+from zoo.errors import UnknownFactError
+from zoo.sources import Source, Strict, UnsupportedSource
 
 Unknown = Literal["unknown"]
 Nothing = Literal["none"]
 Origin = Literal["caffe", "keras", "tensorflow", "torch", "mxnet"]
-Status = Literal["verified", "convertible", "unverified"]
+Status = Literal["verified", "convertible", "unverified", "unsupported"]
+"""verified: its numbers were compared with the origin framework's (`check`); convertible: the same network's were, with
+other weights; unverified: zoo has the means to convert it, nothing was compared; unsupported: it has not, yet."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}\Z")
-DIGEST_LENGTH = {"sha256": 64, "sha1": 40, "git_blob": 40, "md5": 32}  # strongest first
+DIGEST_LENGTH = {"sha256": 64, "sha384": 96, "sha1": 40, "git_blob": 40, "md5": 32}  # as they are preferred
+STRONG = ("sha256", "sha384")
+"""Hashes that tell a file from one that somebody made to look like it."""
 CHANNELS = {"RGB": "R, G, B", "BGR": "B, G, R", "gray": "L"}
 _SPDX = """
     0BSD AFL-3.0 AGPL-3.0-only AGPL-3.0-or-later Apache-2.0 Artistic-2.0 BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear
@@ -41,9 +46,13 @@ class UrlPlace(Strict):
 
     kind: Literal["url"]
     url: str
-    """`https://...`; `http://...` only for a file whose sha256 the card states."""
+    """`https://...`; `http://...` only for a file whose sha256 or sha384 the card states."""
+    insecure: bool = False
+    """Plain http, and nobody published a strong hash: the address is shown, and nothing is fetched from it."""
     status: Literal["alive", "dead", "unknown"] = "unknown"
     """Whether the address was seen to answer; dead ones are kept, and tried last."""
+    seen: str | None = None
+    """Who saw that, and when."""
 
     @field_validator("url")
     @classmethod
@@ -113,6 +122,8 @@ class ArchivePlace(Strict):
     kind: Literal["archive"]
     url: str
     """Address of the archive: `https://...`; `http://...` only if its sha256 is stated here."""
+    insecure: bool = False
+    """As for an address of a file."""
     member: str
     """Path of the file inside the archive."""
     packing: Literal["zip", "tar", "tar.gz", "tar.bz2"]
@@ -121,6 +132,8 @@ class ArchivePlace(Strict):
     size: PositiveInt | Unknown = "unknown"
     """Bytes of the archive."""
     status: Literal["alive", "dead", "unknown"] = "unknown"
+    """As for an address of a file."""
+    seen: str | None = None
     """As for an address of a file."""
 
     @field_validator("url")
@@ -173,6 +186,9 @@ class File(Strict):
     """Bytes."""
     sha256: str | Unknown
     """64 lower-case hexadecimal digits."""
+    sha256_prefix: str | None = None
+    """First hexadecimal digits of the sha256, as a file's name may have them."""
+    sha384: str | None = None
     sha1: str | None = None
     md5: str | None = None
     git_blob: str | None = None
@@ -187,7 +203,14 @@ class File(Strict):
             raise ValueError(f"expected a plain file name: letters, digits, '.', '_', '+', '-', got {name!a}")
         return name
 
-    @field_validator("sha256", "sha1", "md5", "git_blob")
+    @field_validator("sha256_prefix")
+    @classmethod
+    def _prefix(cls, digits: str | None) -> str | None:
+        if digits is not None and not re.match(r"[0-9a-f]{4,63}\Z", digits):
+            raise ValueError(f"expected 4 to 63 lower-case hexadecimal digits, got {digits!a}")
+        return digits
+
+    @field_validator("sha256", "sha384", "sha1", "md5", "git_blob")
     @classmethod
     def _digest(cls, digest: str | None, info: Any) -> str | None:
         if digest is None or (digest == "unknown" and info.field_name == "sha256"):
@@ -197,11 +220,24 @@ class File(Strict):
     @model_validator(mode="after")
     def _plain_http_needs_a_hash(self) -> File:
         for place in self.places:
-            # The bytes that cross the network are the archive's: it is read before any of its members can be checked.
-            known = place.sha256 if isinstance(place, ArchivePlace) else self.sha256
-            if isinstance(place, UrlPlace | ArchivePlace) and place.url.startswith("http://") and known == "unknown":
-                raise ValueError(f"sha256: plain http needs one: use https or state the sha256 ({place.url})")
+            if isinstance(place, UrlPlace | ArchivePlace) and place.insecure == self.safe(place):
+                how = "use https, state the sha256, or say insecure = true, and nothing is fetched from there"
+                if place.insecure:
+                    how = "this address is none, leave insecure out"
+                raise ValueError(f"sha256: plain http needs one: {how} ({place.url})")
         return self
+
+    def safe(self, place: Place) -> bool:
+        """Returns whether a file may come from a place: plain http needs a strong hash of what crosses the network."""
+        if not isinstance(place, UrlPlace | ArchivePlace) or not place.url.startswith("http://"):
+            return True
+        # The bytes that cross the network are the archive's: it is read before any of its members can be checked.
+        return place.sha256 != "unknown" if isinstance(place, ArchivePlace) else self.strong
+
+    @property
+    def strong(self) -> bool:
+        """Whether a hash is published that nobody can forge."""
+        return any(name in self.digests for name in STRONG)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -251,9 +287,9 @@ class MeanFile(Strict):
 class Preprocessing(Strict):
     """From an RGB image to the array the origin network takes. Nothing here has a default."""
 
-    height: int = Field(gt=0)
+    height: PositiveInt | Unknown
     """Rows of the network's input, pixels."""
-    width: int = Field(gt=0)
+    width: PositiveInt | Unknown
     """Columns of the network's input, pixels."""
     channel_order: Literal["RGB", "BGR", "gray"] | Unknown
     value_range: tuple[float, float] | Unknown
@@ -280,10 +316,10 @@ class Preprocessing(Strict):
     def _one_number_per_channel(self) -> Preprocessing:
         if isinstance(self.std, tuple) and (not self.std or min(self.std) <= 0):
             raise ValueError(f"std: expected numbers above 0, got {list(self.std)}")
-        if isinstance(self.resize, ShortSide | Square) and self.resize.size < max(self.height, self.width):
+        side = max((side for side in (self.height, self.width) if side != "unknown"), default=0)
+        if isinstance(self.resize, ShortSide | Square) and self.resize.size < side:
             raise ValueError(
-                f"resize.size: expected at least {max(self.height, self.width)}, the side that is cut out of it, "
-                f"got {self.resize.size}"
+                f"resize.size: expected at least {side}, the side that is cut out of it, got {self.resize.size}"
             )
         if self.channel_order == "unknown":
             return self
@@ -294,6 +330,17 @@ class Preprocessing(Strict):
                 numbers = "1 number" if count == 1 else f"{count} numbers"
                 raise ValueError(f"{key}: expected {numbers} ({CHANNELS[self.channel_order]}), got {len(value)}")
         return self
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Rows and columns of the network's input, pixels.
+
+        Raises:
+            UnknownFactError: no source gives them; only cards of status "unsupported" may say so.
+        """
+        if self.height == "unknown" or self.width == "unknown":
+            raise UnknownFactError("preprocessing: no source gives the size of the network's input")
+        return self.height, self.width
 
     @property
     def unknown(self) -> list[str]:
@@ -374,9 +421,9 @@ class Training(Strict):
 class Paper(Strict):
     """The paper that describes the architecture."""
 
-    title: str
-    url: str
-    year: int
+    title: str | Unknown
+    url: str | Unknown
+    year: int | Unknown
 
 
 class Check(Strict):
@@ -479,6 +526,12 @@ class ModelCard(Strict):
             if getattr(self, fact) == "unknown" or any(key.split(".")[0] == fact for key in self.sources):
                 continue
             raise ValueError(f'sources: no source for {fact!r}; add sources.{fact}, or write the fact as "unknown"')
+        if (self.status == "unsupported") != isinstance(self.source, UnsupportedSource):
+            raise ValueError("status: 'unsupported' is for files that zoo cannot read, whose source has that format")
+        if self.status != "unsupported" and "unknown" in (self.preprocessing.height, self.preprocessing.width):
+            raise ValueError(
+                "preprocessing.height: expected the rows and columns of the input of a model that converts"
+            )
         if self.status == "verified" and self.check is None:
             raise ValueError("check: a verified model needs the origin framework's output; add it or lower the status")
         return self

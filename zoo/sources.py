@@ -111,7 +111,27 @@ class CheckpointSource(WeightsSource):
         return (self.weights, *self.data)
 
 
+class UnsupportedSource(Strict):
+    """Files that zoo cannot read, or a network that it cannot build, yet: the model is listed, and cannot be got."""
+
+    format: Literal["unsupported"]
+    reason: str
+    """What the files are, or what is missing: `KerasHub preset`, `no architecture for DLA`."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """None: nothing is read."""
+        return ()
+
+
 Source = Annotated[
-    CaffeSource | CheckpointSource | MxnetSource | OnnxSource | PyTorchSource | TensorFlowSource | Torch7Source,
+    CaffeSource
+    | CheckpointSource
+    | MxnetSource
+    | OnnxSource
+    | PyTorchSource
+    | TensorFlowSource
+    | Torch7Source
+    | UnsupportedSource,
     Field(discriminator="format"),
 ]

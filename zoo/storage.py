@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -23,7 +22,8 @@ from typing import Literal
 
 from zoo import artifact, cache, registry
 from zoo.errors import UnknownModelError, ZooError
-from zoo.schema import DIGEST_LENGTH, ModelCard
+from zoo.fetch import pin, pinned
+from zoo.schema import DIGEST_LENGTH, File, ModelCard
 
 Kind = Literal["model", "original", "unfinished", "leftover", "other"]
 State = Literal["current", "outdated", "unknown", "waiting", "left", "in use"]
@@ -31,7 +31,9 @@ State = Literal["current", "outdated", "unknown", "waiting", "left", "in use"]
 _MARK = r"[0-9a-f]{8}-[0-9]+-[0-9a-f]{8}"
 _TEMPORARY = re.compile(rf"\.(.+)\.({_MARK})\.tmp(\.[^.]+)?\Z")
 _PART = re.compile(rf"(?P<key>[a-z0-9_-]+)\.(?P<mark>{_MARK})\Z")
-_WAITING = re.compile(r"(?P<algorithm>sha256|sha1|md5|git_blob|address)-(?P<digest>[0-9a-f]{32,64})(-[a-z0-9-]+)?\Z")
+_WAITING = re.compile(
+    r"(?P<algorithm>sha256|sha384|sha1|md5|git_blob|address)-(?P<digest>[0-9a-f]{32,96})(-[a-z0-9-]+)?\Z"
+)
 _KEY = re.compile(r"[0-9a-f]{16}\Z")
 _MADE = (artifact.RECEIPT, artifact.CONFIG, artifact.WEIGHTS, "card.json")
 """What an artifact consists of; the receipt first, because it is what makes a folder an artifact."""
@@ -185,13 +187,9 @@ class _Known:
     def files(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
         """(algorithm, digest) -> (model, published name) of each card that has the file."""
         found: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        notes = _notes()
         for card in self.cards.values():
             for file in card.files.values():
-                digests = list(file.digests.items())
-                # Of a file without a published hash, a note tells what came the first time.
-                digests = digests or [("sha256", digest) for _, name, digest in notes if name == file.name]
-                for pair in digests:
+                for pair in _pairs(file):
                     found.setdefault(pair, []).append((card.name, file.name))
         return found
 
@@ -209,9 +207,13 @@ def _busy(card: ModelCard) -> bool:
 
 
 def _digests(card: ModelCard) -> set[tuple[str, str]]:
-    pairs = {pair for file in card.files.values() for pair in file.digests.items()}
-    unhashed = {file.name for file in card.files.values() if not file.digests}
-    return pairs | {("sha256", digest) for _, name, digest in _notes() if name in unhashed}
+    return {pair for file in card.files.values() for pair in _pairs(file)}
+
+
+def _pairs(file: File) -> list[tuple[str, str]]:
+    """(algorithm, digest) of a file, with the sha256 that one without a strong published hash had the first time."""
+    seen = None if file.strong else pinned(file)
+    return [*file.digests.items(), *([("sha256", seen)] if seen else [])]
 
 
 def _models(known: _Known) -> Iterator[Entry]:
@@ -304,16 +306,6 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _notes() -> list[tuple[Path, str, str]]:
-    """Returns (note, published name, sha256) of the files that came from an address without a hash."""
-    found = []
-    for path in _listed(cache.files_dir() / "by-address"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            facts = json.loads(path.read_text("utf-8"))
-            found.append((path, str(facts["name"]), str(facts["sha256"])))
-    return found
-
-
 def _damage(entry: Entry) -> Damage | None:
     again = f"`zoo get {entry.models[0]}`" if entry.models else "`zoo get`"
     try:
@@ -394,9 +386,8 @@ def _remove_model(folder: Path) -> None:
 
 
 def _forget(card: ModelCard, removed: Iterable[Entry]) -> None:
-    """Drops the notes of unhashed files that are gone: their publisher may have other bytes by now."""
+    """Drops the pins of files that are gone and have no strong hash: their publisher may have other bytes by now."""
     gone = {entry.path.name for entry in removed if entry.kind == "original"}
-    names = {file.name for file in card.files.values() if not file.digests}
-    for note, name, digest in _notes():
-        if name in names and digest in gone:
-            cache.remove(note)
+    for file in card.files.values():
+        if not file.strong and pinned(file) in gone:
+            cache.remove(pin(file))

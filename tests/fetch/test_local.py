@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from faulty_server import FaultyServer, whole
 from fetching import card_of, file_of, make_wheel
 
 from zoo.errors import FetchError, UsageError
-from zoo.fetch import fetch
+from zoo.fetch import fetch, pinned
+from zoo.schema import File
 
 DATA = os.urandom(300_000)
 
@@ -63,13 +65,44 @@ def test_file_without_a_hash_is_taken_by_its_name_only(home: Path, own: Path) ->
     assert fetch(card, source=own, offline=True)["weights"].read_bytes() == DATA
 
 
-def test_file_known_by_a_weaker_hash_only_lies_under_that(home: Path, own: Path) -> None:
-    import hashlib
+WEAK: dict[str, dict[str, str]] = {
+    "md5": {"md5": hashlib.md5(DATA).hexdigest()},
+    "sha1": {"sha1": hashlib.sha1(DATA).hexdigest()},
+    "prefix": {"sha256_prefix": hashlib.sha256(DATA).hexdigest()[:8]},
+}
 
+
+@pytest.mark.parametrize("kind", WEAK)
+def test_file_known_by_a_weak_hash_is_pinned_to_the_bytes_it_had_first(kind: str, home: Path, own: Path) -> None:
     (own / "model.bin").write_bytes(DATA)
-    digest = hashlib.md5(DATA).hexdigest()
-    card = card_of(weights=file_of(DATA, "https://127.0.0.1:1/x", sha256="unknown", md5=digest))
-    assert fetch(card, source=own, offline=True)["weights"] == home / "files" / "md5" / digest
+    file = file_of(DATA, "https://127.0.0.1:1/x", sha256="unknown", **WEAK[kind])
+    path = fetch(card_of(weights=file), source=own, offline=True)["weights"]
+    assert path == home / "files" / "sha256" / hashlib.sha256(DATA).hexdigest()
+    assert pinned(file) == path.name
+    path.unlink()
+    # Bytes that the weak hash would let pass, had somebody made them, are others than the first time.
+    other = bytes([DATA[0] ^ 1]) + DATA[1:]
+    (own / "model.bin").write_bytes(other)
+    forged = file.model_copy(update={name: getattr(hashlib, name)(other).hexdigest() for name in ("md5", "sha1")})
+    with pytest.raises(FetchError, match=f"has sha256 .*, the published one is {path.name}"):
+        fetch(card_of(weights=forged), source=own, offline=True)
+
+
+@pytest.mark.parametrize("kind", WEAK)
+def test_file_of_another_weak_hash_is_refused(kind: str, home: Path, own: Path) -> None:
+    (own / "model.bin").write_bytes(DATA[:-1] + b"?")
+    file = file_of(DATA, "https://127.0.0.1:1/x", sha256="unknown", **WEAK[kind])
+    with pytest.raises(FetchError, match=r"the published one (is|begins with)"):
+        fetch(card_of(weights=file), source=own, offline=True)
+
+
+def test_nothing_is_fetched_from_an_insecure_place(home: Path) -> None:
+    place = {"kind": "url", "url": "http://127.0.0.1:1/x", "insecure": True}
+    file = File.model_validate({**file_of(DATA, "https://x/").model_dump(), "sha256": "unknown", "places": (place,)})
+    with pytest.raises(ValueError, match="this address is none, leave insecure out"):
+        File.model_validate({**file.model_dump(), "places": ({**place, "url": "https://127.0.0.1:1/x"},)})
+    with pytest.raises(FetchError, match="plain http, and no strong hash is published; download it by hand"):
+        fetch(card_of(weights=file))
 
 
 def test_missing_source_is_a_usage_error(home: Path, own: Path) -> None:

@@ -1,8 +1,8 @@
 """Card -> verified files: from the cache, from the user's own files, or from the places that the card names, in order.
 
-A file lies in the cache under its strongest published hash and is verified once, before it gets that name. A file that
-no one published a hash of is trusted on first sight: it lies under the sha256 it had then, `files/by-address/` notes
-which one that was, and whatever is fetched again later has to be the same.
+A file lies in the cache under its published hash and is verified once, before it gets that name. A file that no one
+published a strong hash of (sha256, sha384) is pinned on first sight: it lies under the sha256 it had then,
+`files/by-address/` notes which one that was, and whatever is fetched again later has to be the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zoo.fetch.places import PlaceError, Session, Wanted, host_of, shown
 from zoo.fetch.progress import Bar, Progress, reporter
 from zoo.schema import ArchivePlace, File, HubPlace, ModelCard, PackagePlace, Place, UrlPlace
 
-__all__ = ["fetch"]
+__all__ = ["fetch", "pin", "pinned"]
 
 _MOST_JOBS = 16  # a server takes more for an attack
 
@@ -81,6 +81,25 @@ def fetch(
     return {role: path for role, path in paths.items() if path is not None}
 
 
+def pin(file: File) -> Path:
+    """Returns where the cache notes the sha256 that a file without a strong published hash had the first time."""
+    return cache.files_dir() / "by-address" / f"{_address(file)}.json"
+
+
+def pinned(file: File) -> str | None:
+    """Returns the sha256 that a file without a strong published hash had the first time; None before that."""
+    try:
+        seen = json.loads(pin(file).read_text("utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return seen if isinstance(seen, str) and len(seen) == 64 and seen.isalnum() else None
+
+
+def _address(file: File) -> str:
+    first = file.places[0].model_dump_json(exclude={"status", "seen"})
+    return hashlib.sha256(f"{file.name}\n{first}".encode()).hexdigest()[:32]
+
+
 class _NotHadError(Exception):
     """No place gave the file."""
 
@@ -93,10 +112,10 @@ class _Item:
 
     @property
     def published(self) -> Published:
-        """What is known of the bytes; for a file without any published hash, the one of the first time."""
+        """What is known of the bytes; for a file without a strong published hash, also the one of the first time."""
         published = Published.of(self.file)
-        if not published.digests and (seen := self._seen()):
-            return Published(published.size, {"sha256": seen})
+        if not published.strong and (seen := pinned(self.file)):
+            return replace(published, digests={"sha256": seen, **published.digests})
         return published
 
     @property
@@ -104,46 +123,31 @@ class _Item:
         """Name of the file's locks and unfinished downloads."""
         for name, digest in self.file.digests.items():
             return f"{name}-{digest}"
-        return f"address-{self._address}"
-
-    @property
-    def _address(self) -> str:
-        first = self.file.places[0].model_dump_json(exclude={"status"})
-        return hashlib.sha256(f"{self.file.name}\n{first}".encode()).hexdigest()[:32]
-
-    @property
-    def _note(self) -> Path:
-        return cache.files_dir() / "by-address" / f"{self._address}.json"
-
-    def _seen(self) -> str | None:
-        try:
-            seen = json.loads(self._note.read_text("utf-8"))["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return seen if isinstance(seen, str) and len(seen) == 64 and seen.isalnum() else None
+        return f"address-{_address(self.file)}"
 
     def cached(self) -> Path | None:
         """Returns the file's path if it is in the cache; it was verified when it came there and is not read again."""
-        for name, digest in self.published.digests.items():
+        published = self.published
+        if published.strong:
+            name, digest = next(iter(published.digests.items()))
             path = cache.files_dir() / name / digest
             with contextlib.suppress(OSError):
                 size = path.stat().st_size
                 # Another size is damage that costs nothing to see.
-                if size == (self.published.size or size):
+                if size == (published.size or size):
                     return path
-            break
         return None
 
     def settle(self, temporary: Path, digester: Digester) -> Path:
         """Moves verified bytes to their place in the cache."""
-        for name, digest in self.published.digests.items():
+        if self.file.strong:
+            name, digest = next(iter(self.file.digests.items()))
             final = cache.files_dir() / name / digest
-            break
         else:
             digest = digester.hexdigest("sha256")
             final = cache.files_dir() / "sha256" / digest
             facts = {"name": self.file.name, "sha256": digest, "size": digester.count}
-            with cache.atomic_file(self._note) as note:
+            with cache.atomic_file(pin(self.file)) as note:
                 note.write_text(json.dumps(facts, indent=1), "utf-8")
         if temporary.stat().st_size != digester.count:
             raise PlaceError("changed while it was written; try again")
@@ -171,6 +175,10 @@ def _obtain(item: _Item, others: list[_Item], own: list[Path], session: Session,
             where = _shown(places[0]) + (f" or {len(places) - 1} more" if len(places) > 1 else "")
             raise _NotHadError(f"{_described(item)} from {where}{_brackets(reasons)}")
         for index, place in enumerate(places):
+            if not item.file.safe(place):
+                by_hand = "download it by hand, look at it, and pass its folder as source"
+                reasons.append(f"{_shown(place)}: plain http, and no strong hash is published; {by_hand}")
+                continue
             try:
                 path = _try(place, wanted, item, others, session, last=index == len(places) - 1)
             except PlaceError as error:

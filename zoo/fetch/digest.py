@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from zoo.cache import megabytes
+from zoo.schema import STRONG
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -35,10 +36,17 @@ class Published:
     size: int | None
     digests: dict[str, str]
     """Algorithm -> hexadecimal digest, strongest first."""
+    prefix: str | None = None
+    """First digits of the sha256."""
 
     @classmethod
     def of(cls, file: File) -> Published:
-        return cls(None if file.size == "unknown" else file.size, file.digests)
+        return cls(None if file.size == "unknown" else file.size, file.digests, file.sha256_prefix)
+
+    @property
+    def strong(self) -> bool:
+        """Whether a hash is known that nobody can forge."""
+        return any(name in self.digests for name in STRONG)
 
     @property
     def limit(self) -> int:
@@ -52,9 +60,8 @@ class Digester:
     def __init__(self, published: Published) -> None:
         self.published = published
         self.count = 0
-        self._hashes = {name: _new(name, published.size) for name in ("sha256", *published.digests)}
-        if published.digests and "sha256" not in published.digests:
-            del self._hashes["sha256"]  # computed only where nothing else names the content
+        names = dict.fromkeys(published.digests if published.strong else ("sha256", *published.digests))
+        self._hashes = {name: _new(name, published.size) for name in names}
 
     def update(self, chunk: bytes | memoryview) -> None:
         self.count += len(chunk)
@@ -86,6 +93,9 @@ class Digester:
                     hashed.update(chunk)
             if hashed.hexdigest() != expected:
                 return f"has {name} {hashed.hexdigest()}, the published one is {expected}"
+        prefix = self.published.prefix
+        if prefix and "sha256" in self._hashes and not self.hexdigest("sha256").startswith(prefix):
+            return f"has sha256 {self.hexdigest('sha256')}, the published one begins with {prefix}"
         return None
 
 
@@ -138,6 +148,8 @@ def about(published: Published) -> str:
     size = "size unknown" if published.size is None else megabytes(published.size)
     for name, digest in published.digests.items():
         return f"{size}, {name} {digest}"
+    if published.prefix:
+        return f"{size}, sha256 {published.prefix}..."
     return f"{size}, no published hash"
 
 

@@ -34,7 +34,7 @@ def load(dataset: Dataset, preprocessing: Preprocessing, scratch: Scratch, *, pr
     Raises:
         DataError: an image changed since the folder was read.
     """
-    shape = (len(dataset.paths), preprocessing.height, preprocessing.width, 3)
+    shape = (len(dataset.paths), *preprocessing.sides, 3)
     images = scratch.array(shape, np.uint8)
 
     def read(position: int) -> None:
