@@ -232,7 +232,7 @@ BAD = {
         f"{NAME}.files.weights.sha256_prefix: expected 4 to 63 lower-case hexadecimal digits, got 'ABCD'",
     ),
     "an unsupported model with a source that is read": (
-        'status = "unverified"',
+        'status = "convertible"',
         'status = "unsupported"',
         f"{NAME}.status: 'unsupported' is for files that zoo cannot read",
     ),
@@ -307,8 +307,8 @@ BAD = {
     "a format that does not exist": (
         'format = "caffe"',
         'format = "caffe2"',
-        f"{NAME}.source.format: expected one of 'caffe', 'mxnet', 'onnx', 'pytorch', 'tensorflow', 'torch7', "
-        "got 'caffe2'",
+        f"{NAME}.source.format: expected one of 'caffe', 'checkpoint', 'mxnet', 'onnx', 'pytorch', 'tensorflow', "
+        "'torch7', 'unsupported', got 'caffe2'",
     ),
     "a role that is not listed": (
         'graph = "graph"',
