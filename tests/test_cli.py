@@ -126,7 +126,7 @@ def test_list_is_a_table_of_all_models(zoo: Zoo) -> None:
     assert run.returncode == 0
     assert run.stderr == ""
     heading, *rows = run.stdout.splitlines()
-    assert heading.split()[:3] == ["name", "origin", "family"]
+    assert heading.split()[:3] == ["name", "origin", "top1"]
     assert [row.split()[0] for row in rows] == ["efficientnet-lite0", "open-nsfw", "open-nsfw-onnx"]
 
 
@@ -159,7 +159,7 @@ def test_info_json_is_the_whole_card(zoo: Zoo) -> None:
     import zoo as library
 
     card = json.loads(zoo("info", "yahoo-open-nsfw", "--json").stdout)
-    assert card == library.info("open-nsfw").model_dump(mode="json")
+    assert card == library.info("open-nsfw").model_dump(mode="json", exclude_none=True)
 
 
 @pytest.mark.parametrize("command", [["info"], ["get"], ["verify"], ["predict", "IMAGE"], ["finetune", "DATA"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -73,18 +74,50 @@ def cli(ctx: click.Context) -> None:
 @click.argument("pattern", default="*")
 @click.option("--origin", help="Framework it came from: caffe, keras, tensorflow, torch, mxnet.")
 @click.option("--family", help="Family, such as efficientnet-lite.")
-@click.option("--status", help="verified, convertible or unverified.")
+@click.option("--status", help="verified, convertible, unverified or unsupported.")
+@click.option("--license", help="Licence of the weights (shell wildcards), such as 'Apache*'.")
+@click.option("--max-params", type=float, metavar="MILLIONS", help="Most trained parameters, in millions.")
+@click.option("--min-top1", type=float, metavar="PERCENT", help="Least published top-1 accuracy, in percent.")
+@click.option("--sort", default="name", show_default=True, metavar="KEY", help="name, top1, parameters, status, ...")
+@click.option("--columns", metavar="A,B,...", help="Columns of the table.")
 @as_json_option
-def list_(pattern: str, origin: str | None, family: str | None, status: str | None, as_json: bool) -> None:
+def list_(pattern: str, columns: str | None, as_json: bool, **conditions: Any) -> None:
     """List the models whose name fits PATTERN (shell wildcards)."""
-    from zoo import show
-    from zoo.registry import list_models
+    from zoo import index, show
 
-    cards = list_models(pattern, origin=origin, family=family, status=status)
+    for key, unit in (("max_params", 1e6), ("min_top1", 0.01)):
+        conditions[key] = None if conditions[key] is None else conditions[key] * unit
+    found = index.select(_rows(), pattern, **conditions)
     if as_json:
-        click.echo(show.as_json([card.model_dump(mode="json") for card in cards]))
+        click.echo(show.as_json([_facts(row["name"]) for row in found]))
     else:
-        click.echo(show.models(cards, show.width()))
+        chosen = columns.split(",") if columns else show.MODEL_COLUMNS
+        click.echo(show.models(found, show.width(), chosen))
+
+
+def _rows() -> list[dict[str, Any]]:
+    """Returns every model's row, without pydantic where only the built-in registry is there."""
+    from zoo import index
+
+    if not os.environ.get("ZOO_REGISTRY"):
+        return index.open().rows
+    from zoo import registry
+
+    return registry.rows()
+
+
+def _facts(name: str) -> dict[str, Any]:
+    """Returns a card as JSON has it."""
+    from zoo import index
+
+    if not os.environ.get("ZOO_REGISTRY"):
+        built_in = index.open()
+        if name in built_in.names:
+            facts: dict[str, Any] = json.loads(built_in.card(built_in.names[name]))
+            return facts
+    from zoo import registry
+
+    return registry.info(name).model_dump(mode="json", exclude_none=True)
 
 
 @cli.command()
@@ -92,10 +125,10 @@ def list_(pattern: str, origin: str | None, family: str | None, status: str | No
 @as_json_option
 def info(name: str, as_json: bool) -> None:
     """Show everything that is known about a model, with sources."""
-    from zoo import registry, show
+    from zoo import show
 
-    card = registry.info(name)
-    click.echo(show.as_json(card.model_dump(mode="json")) if as_json else show.card(card, show.width()))
+    facts = _facts(name)
+    click.echo(show.as_json(facts) if as_json else show.card(facts, show.width()))
 
 
 @cli.command()

@@ -9,15 +9,14 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-import re
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from zoo import cards, hub_cards
+from zoo import cards, hub_cards, index
 from zoo.errors import CardError, UnknownModelError, UsageError
-from zoo.schema import File, ModelCard, Origin, Status
+from zoo.index import folder
+from zoo.schema import File, ModelCard
 
 Stated = tuple[ModelCard, str]
 """A card, and how messages call the place that states it."""
@@ -25,50 +24,52 @@ Stated = tuple[ModelCard, str]
 _registered: list[Stated] = []
 
 
-def folder() -> Path:
-    """The built-in registry's folder: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    installed = package / "_registry"
-    return installed if installed.is_dir() else package.parent / "registry"
-
-
 def list_models(
-    pattern: str = "*", *, origin: str | None = None, family: str | None = None, status: str | None = None
+    pattern: str = "*",
+    *,
+    origin: str | None = None,
+    family: str | None = None,
+    status: str | None = None,
+    license: str | None = None,
+    max_params: float | None = None,
+    min_top1: float | None = None,
+    sort: str = "name",
 ) -> list[ModelCard]:
-    """Lists the models zoo knows, in natural order of their names.
+    """Lists the models zoo knows.
 
     Args:
         pattern: shell wildcard that a name or an alias must match, such as `"efficientnet*"`.
         origin: framework a model came from: caffe, keras, tensorflow, torch or mxnet.
         family: family, as cards state it.
-        status: verified, convertible or unverified.
+        status: verified, convertible, unverified or unsupported.
+        license: shell wildcard for the licence of the weights, such as `"Apache*"`.
+        max_params: most trained parameters.
+        min_top1: least published top-1 accuracy, a fraction.
+        sort: name, origin, family, status, top1, top5, parameters, classes or license.
 
     Returns:
-        The cards that meet all conditions.
+        The cards that meet all conditions; a fact that is unknown meets no condition on it.
 
     Raises:
         CardError: a registry file is wrong.
-        UsageError: there is no such origin, family or status.
+        UsageError: there is no such origin, family, status or key to sort by.
 
     Example:
         >>> import zoo
         >>> [card.name for card in zoo.list_models("efficientnet-lite0")]
         ['efficientnet-lite0']
     """
-    found = list(_all().values())
-    allowed = {
-        "origin": get_args(Origin),
-        "family": sorted({card.family for card in found}),
-        "status": get_args(Status),
-    }
-    for key, wanted in (("origin", origin), ("family", family), ("status", status)):
-        if wanted is None:
-            continue
-        if wanted not in allowed[key]:
-            raise UsageError(f"{key}: expected one of {', '.join(allowed[key])}, got {wanted!r}")
-        found = [card for card in found if getattr(card, key) == wanted]
-    found = [card for card in found if any(fnmatchcase(name, pattern) for name in card.names)]
-    return sorted(found, key=lambda card: _natural(card.name))
+    found = index.select(
+        rows(), pattern, origin=origin, family=family, status=status, license=license, max_params=max_params,
+        min_top1=min_top1, sort=sort,
+    )  # fmt: skip
+    return [_card(row["name"]) for row in found]
+
+
+def rows() -> list[index.Row]:
+    """Returns what lists show of every model: built-in, the user's, registered."""
+    others = _others()
+    return [*index.open().rows, *(index.row(card) for card, _ in others)]
 
 
 def info(name: str, *, offline: bool | None = None) -> ModelCard:
@@ -94,17 +95,22 @@ def info(name: str, *, offline: bool | None = None) -> ModelCard:
     """
     if isinstance(name, str) and name.startswith(hub_cards.PREFIX):
         return hub_cards.card(name, offline=offline)
-    names = {known: card for card in _all().values() for known in card.names}
-    if name in names:
-        return names[name]
+    built_in = index.open()
+    if name in built_in.names:
+        return _card(built_in.names[name]["name"])
+    names = [*built_in.names]
+    for card, _ in _others():
+        if name in card.names:
+            return card
+        names += card.names
     close = difflib.get_close_matches(str(name).lower(), names, 3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
-    raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list` shows all {len(_all())}")
+    raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list` shows all {len(rows())}")
 
 
 def known() -> list[ModelCard]:
     """Returns every card of `list_models`, and those of the Hugging Face repositories that were used."""
-    return [*_all().values(), *hub_cards.noted()]
+    return [*(card for card, _ in _stated()), *hub_cards.noted()]
 
 
 def register(card_or_path: ModelCard | Mapping[str, Any] | str | os.PathLike[str]) -> ModelCard:
@@ -139,7 +145,8 @@ def register(card_or_path: ModelCard | Mapping[str, Any] | str | os.PathLike[str
 
 def is_builtin(card: ModelCard) -> bool:
     """Returns whether a card is one of the built-in registry, and so its files are ones that were looked at."""
-    return any(card == known for known, _ in _builtin())
+    built_in = index.open().names
+    return card.name in built_in and card == _card(card.name)
 
 
 def labels(card: ModelCard) -> list[tuple[str, str]] | None:
@@ -207,20 +214,44 @@ def _read_labels(path: Path) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _all() -> dict[str, ModelCard]:
-    """Every card by name: built-in, the user's, registered."""
-    return {card.name: card for card, _ in _stated()}
+@functools.lru_cache(4096)
+def _built(line: bytes) -> ModelCard:
+    return ModelCard.model_validate_json(line)
+
+
+def _card(name: str) -> ModelCard:
+    """Returns the card of this very name."""
+    built_in = index.open()
+    row = built_in.names.get(name)
+    if row is not None and row["name"] == name:
+        return _built(built_in.card(row))
+    return next(card for card, _ in _others() if card.name == name)
 
 
 def _stated() -> list[Stated]:
+    """Every card: built-in, the user's, registered."""
+    return [*_builtin(), *_others()]
+
+
+def _others() -> list[Stated]:
+    """The user's cards, and those registered in this process."""
     places = os.environ.get("ZOO_REGISTRY", "")
     if places and _registered:  # either may have come after the other
         _check_together([*_builtin(), *_users(places), *_registered])
-    return [*_builtin(), *_users(places), *_registered]
+    return [*_users(places), *_registered] if places or _registered else []
 
 
-@functools.cache
-def _builtin() -> tuple[Stated, ...]:
+def _builtin() -> list[Stated]:
+    built_in = index.open()
+    return [(_built(built_in.card(row)), row["stated"]) for row in built_in.rows]
+
+
+def read_builtin() -> list[Stated]:
+    """Reads and checks the files of the built-in registry; `zoo.index` keeps what comes of it.
+
+    Raises:
+        CardError: a file is wrong, or two contradict each other.
+    """
     found: list[Stated] = []
     for path in sorted(folder().glob("*/*.toml")):
         shown = f"registry/{path.parent.name}/{path.name}"
@@ -230,7 +261,7 @@ def _builtin() -> tuple[Stated, ...]:
                 raise CardError(f"{shown}: origin: {card.origin!r} belongs in {right}, not in {path.parent.name}/")
             found.append((card, shown))
     _check_together(found)
-    return tuple(found)
+    return found
 
 
 @functools.cache
@@ -275,8 +306,3 @@ def _check_together(every: Iterable[Stated]) -> None:
                         f"{where}: {card.name}.files.{role}: {file.name} ({file.size} bytes) has the {algorithm} of "
                         f"{at}, which is {twin.name} ({twin.size} bytes); the same bytes have one name and size"
                     )
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sorts resnet-50 before resnet-101."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"\d+|\D+", name)]

@@ -6,14 +6,15 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from zoo.schema import ModelCard
+from zoo.errors import UsageError
+
+Row = dict[str, Any]
 
 GAP = "  "
-MODEL_COLUMNS = ("name", "origin", "family", "top-1", "params", "input", "classes", "status", "summary")
+MODEL_COLUMNS = ("name", "origin", "top1", "params", "input", "classes", "license", "status")
 NODE_COLUMNS = ("value", "shape", "error", "result", "")
 FIRST = ("name", "aliases", "summary", "notes", "origin", "family", "architecture", "status")
 
@@ -42,17 +43,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], limit: int | No
     return "\n".join(_cut(line, limit) for line in shown)
 
 
-def models(cards: Iterable[ModelCard], limit: int | None = None) -> str:
-    """Returns the table of `zoo list`."""
-    return table(MODEL_COLUMNS, [_model_row(card) for card in cards], limit)
+def models(rows: Iterable[Row], limit: int | None = None, columns: Sequence[str] = MODEL_COLUMNS) -> str:
+    """Returns the table of `zoo list`: rows of `zoo.index`, in columns that are keys of COLUMNS."""
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown:
+        raise UsageError(f"columns: expected some of {', '.join(COLUMNS)}, got {unknown[0]!r}")
+    return table(columns, [[COLUMNS[name](row) for name in columns] for row in rows], limit)
 
 
-def card(found: ModelCard, limit: int | None = None) -> str:
-    """Returns everything a card states, one fact a line; what no source gives reads `unknown`."""
-    facts = found.model_dump(mode="json")
-    for file in facts["files"].values():
-        file["size"] = _counted(file["size"], " bytes")
-    facts["parameters"] = _counted(facts["parameters"])
+def card(facts: Mapping[str, Any], limit: int | None = None) -> str:
+    """Returns everything a card states (as JSON), one fact a line; what no source gives reads `unknown`."""
+    facts = {**facts, "parameters": _counted(facts["parameters"])}
+    facts["files"] = {role: {**file, "size": _counted(file["size"], " bytes")} for role, file in facts["files"].items()}
     ordered = {key: facts.pop(key) for key in FIRST if key in facts} | facts
     lines: list[str] = []
     for key, value in ordered.items():
@@ -89,19 +91,23 @@ def nodes(found: Mapping[str, Any], limit: int | None = None) -> str:
     return f"{table(NODE_COLUMNS, rows, limit)}\n\n{verdict}" if rows else verdict
 
 
-def _model_row(card: ModelCard) -> tuple[str, ...]:
-    accuracy = [metric.top1 for metric in card.metrics if metric.top1 != "unknown"]
-    return (
-        card.name,
-        card.origin,
-        card.family,
-        f"{100 * accuracy[0]:.1f} %" if accuracy else "unknown",
-        "unknown" if card.parameters == "unknown" else _millions(card.parameters),
-        f"{card.preprocessing.height}x{card.preprocessing.width}",
-        str(card.labels.count),
-        card.status,
-        card.summary,
-    )
+def _percent(value: float | str) -> str:
+    return f"{100 * value:.1f} %" if isinstance(value, float | int) else value
+
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    **{
+        key: lambda row, key=key: str(row[key])  # type: ignore[misc]
+        for key in ("name", "origin", "family", "architecture", "format", "status", "classes", "license", "summary")
+    },
+    "aliases": lambda row: ", ".join(row["aliases"]) or "-",
+    "dataset": lambda row: row["dataset"],
+    "top1": lambda row: _percent(row["top1"]),
+    "top5": lambda row: _percent(row["top5"]),
+    "params": lambda row: "unknown" if row["parameters"] == "unknown" else _millions(row["parameters"]),
+    "input": lambda row: "unknown" if row["height"] == "unknown" else f"{row['height']}x{row['width']}",
+}
+"""Column of `zoo list` -> its text, from a row of `zoo.index`."""
 
 
 def _millions(count: int) -> str:

@@ -1,0 +1,206 @@
+"""The built-in registry, compiled: a row per model to list and search, and each card as JSON.
+
+Reading a thousand cards from TOML and validating them takes seconds. It is done once, and what came of it is kept in
+the cache under a hash of the registry's files and of the rules that read them: another content is another index.
+Looking at rows needs neither TOML nor pydantic; `zoo.registry` makes ModelCards of what is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import cache
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.schema import ModelCard
+
+Row = dict[str, Any]
+"""What lists show of a model: see `row`. Facts that no source gives are "unknown"."""
+
+ROWS, CARDS = "rows.json", "cards.jsonl"
+RULES = ("cards.py", "index.py", "registry.py", "schema.py", "sources.py")
+"""Modules whose change may change what a card is read as."""
+_KEPT = 30 * 24 * 3600  # seconds
+ORIGINS = ("caffe", "keras", "tensorflow", "torch", "mxnet")
+STATUSES = ("verified", "convertible", "unverified", "unsupported")
+
+
+def folder() -> Path:
+    """The built-in registry's folder: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "_registry"
+    return installed if installed.is_dir() else package.parent / "registry"
+
+
+@dataclass(frozen=True)
+class Index:
+    """The compiled registry."""
+
+    rows: list[Row]
+    """In natural order of the names."""
+    cards: bytes
+    """Cards as JSON, one a line; a row's `at` says where its card begins and how long it is."""
+    names: dict[str, Row] = field(default_factory=dict)
+    """Name or alias -> row."""
+
+    def card(self, row: Row) -> bytes:
+        """Returns a card as JSON."""
+        start, length = row["at"]
+        return self.cards[start : start + length]
+
+
+def open() -> Index:
+    """Returns the index of the built-in registry, compiled now if the cache has none of this content."""
+    return _open(folder())
+
+
+def row(card: ModelCard) -> Row:
+    """Returns what lists show of a card."""
+    accuracy = [metric for metric in card.metrics if metric.top1 != "unknown"]
+    return {
+        "name": card.name,
+        "aliases": list(card.aliases),
+        "origin": card.origin,
+        "family": card.family,
+        "architecture": card.architecture,
+        "format": card.source.format,
+        "status": card.status,
+        "top1": accuracy[0].top1 if accuracy else "unknown",
+        "top5": accuracy[0].top5 if accuracy else "unknown",
+        "parameters": card.parameters,
+        "height": card.preprocessing.height,
+        "width": card.preprocessing.width,
+        "classes": card.labels.count,
+        "dataset": card.dataset,
+        "license": card.license.weights,
+        "summary": card.summary,
+    }
+
+
+def select(
+    rows: Iterable[Row],
+    pattern: str = "*",
+    *,
+    origin: str | None = None,
+    family: str | None = None,
+    status: str | None = None,
+    license: str | None = None,
+    max_params: float | None = None,
+    min_top1: float | None = None,
+    sort: str = "name",
+) -> list[Row]:
+    """Returns the rows that meet all conditions, sorted; a fact that is unknown meets no condition on it.
+
+    Args:
+        rows: rows.
+        pattern: shell wildcard that the name or an alias must match, such as `"resnet50*"`.
+        origin: one of ORIGINS.
+        family: family, as cards state it.
+        status: one of STATUSES.
+        license: shell wildcard for the licence of the weights, such as `"Apache*"` or `"not stated"`.
+        max_params: most trained parameters.
+        min_top1: least published top-1 accuracy, a fraction.
+        sort: a key of rows; numbers descend but for parameters, unknown ones come last.
+
+    Raises:
+        UsageError: there is no such origin, family, status or key.
+    """
+    rows = list(rows)
+    allowed = {"origin": ORIGINS, "family": sorted({row["family"] for row in rows}), "status": STATUSES}
+    for key, wanted in (("origin", origin), ("family", family), ("status", status)):
+        if wanted is None:
+            continue
+        if wanted not in allowed[key]:
+            raise UsageError(f"{key}: expected one of {', '.join(allowed[key])}, got {wanted!r}")
+        rows = [row for row in rows if row[key] == wanted]
+    if license is not None:
+        rows = [row for row in rows if fnmatchcase(row["license"].lower(), license.lower())]
+    if max_params is not None:
+        rows = [row for row in rows if row["parameters"] != "unknown" and row["parameters"] <= max_params]
+    if min_top1 is not None:
+        rows = [row for row in rows if row["top1"] != "unknown" and row["top1"] >= min_top1]
+    rows = [row for row in rows if any(fnmatchcase(name, pattern) for name in (row["name"], *row["aliases"]))]
+    return sorted(rows, key=_order(sort))
+
+
+def _order(key: str) -> Callable[[Row], Any]:
+    known = ("name", "origin", "family", "status", "top1", "top5", "parameters", "classes", "license")
+    if key not in known:
+        raise UsageError(f"sort: expected one of {', '.join(known)}, got {key!r}")
+    falling = -1 if key in ("top1", "top5") else 1
+
+    def order(row: Row) -> Any:
+        value, name = row[key], natural(row["name"])
+        if key == "name":
+            return name
+        if isinstance(value, str) and key not in ("origin", "family", "status", "license"):
+            return (1, 0, name)  # unknown
+        return (0, falling * value if not isinstance(value, str) else value, name)
+
+    return order
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Sorts resnet-50 before resnet-101."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.findall(r"\d+|\D+", name)]
+
+
+# ---------------------------------------------------------------------------------------------------------- compiling
+
+
+@functools.cache
+def _open(registry: Path) -> Index:
+    place = cache.home() / "index" / _digest(registry)
+    try:
+        rows, cards = json.loads((place / ROWS).read_bytes()), (place / CARDS).read_bytes()
+    except (OSError, ValueError):
+        rows, cards = _compile()
+        try:
+            with cache.atomic_folder(place) as temporary:
+                (temporary / ROWS).write_text(json.dumps(rows, separators=(",", ":")), "utf-8")
+                (temporary / CARDS).write_bytes(cards)
+            _sweep(place)
+        except OSError:
+            pass  # a read-only cache: compiled again the next time
+    return Index(rows, cards, {name: row for row in rows for name in (row["name"], *row["aliases"])})
+
+
+def _sweep(current: Path) -> None:
+    """Removes indexes that nobody made for a month; another version of zoo that needs one compiles it again."""
+    for path in current.parent.iterdir():
+        if path != current and time.time() - path.stat().st_mtime > _KEPT:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _compile() -> tuple[list[Row], bytes]:
+    from zoo import registry
+
+    rows, lines, start = [], [], 0
+    for card, shown in sorted(registry.read_builtin(), key=lambda stated: natural(stated[0].name)):
+        line = card.model_dump_json(exclude_none=True).encode()
+        rows.append({**row(card), "stated": shown, "at": [start, len(line)]})
+        lines.append(line)
+        start += len(line) + 1
+    return rows, b"\n".join(lines)
+
+
+def _digest(registry: Path) -> str:
+    """A hash of the registry's files, and of the modules that read them."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parent
+    for path in [*sorted(registry.glob("*/*.toml")), *(package / name for name in RULES)]:
+        content = path.read_bytes()
+        digest.update(f"{path.parent.name}/{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:32]
