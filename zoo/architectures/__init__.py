@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "efficientnet",
+    "googlenet",
+    "inception_v2",
+    "inception_v3",
+    "inception_v4",
     "vgg",
 )
 """Modules of this folder."""
