@@ -45,8 +45,9 @@ class Param:
 
     Args:
         shape: as the Graph's nodes take it.
-        stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's and
-            `IO` a dense layer's, all as TensorFlow has them; `ones`: not in the file, because it is 1 everywhere.
+        stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's
+            (`HWC8` where it makes eight maps of each channel) and `IO` a dense layer's, all as TensorFlow has them;
+            `ones`: not in the file, because it is 1 everywhere.
     """
 
     shape: tuple[int, ...]
@@ -57,15 +58,20 @@ class Param:
         """Shape of the origin's array; None if there is none."""
         if self.stored == "ones":
             return None
+        if self.stored.startswith("HWC"):
+            maps, (out, _, rows, columns) = int(self.stored[3:]), self.shape
+            return rows, columns, out // maps, maps
         return tuple(self.shape[axis] for axis in _AXES[self.stored]) if self.stored in _AXES else self.shape
 
     def of(self, stored: np.ndarray) -> np.ndarray:
         """Returns the origin's array as the Graph takes it: a view, with its axes in another order."""
+        if self.stored.startswith("HWC"):
+            return stored.transpose(2, 3, 0, 1).reshape(self.shape)
         return stored.transpose(np.argsort(_AXES[self.stored])) if self.stored in _AXES else stored
 
 
 # Axis of the Graph's array (OIHW, or OI) that each axis of the file's array is.
-_AXES = {"HWIO": (2, 3, 1, 0), "HWC1": (2, 3, 0, 1), "IO": (1, 0)}
+_AXES = {"HWIO": (2, 3, 1, 0), "IO": (1, 0)}
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,8 @@ class Graph:
     def bind(self, arrays: Mapping[str, np.ndarray], *, where: str, ignore: Mapping[str, str] | None = None) -> Graph:
         """Returns the Graph with its `Param`s filled from `arrays`; every array is used or explained.
 
+        Arrays that the Graph already holds, constants of the network, stay.
+
         Args:
             arrays: name in the origin -> array, as the origin lays it out.
             where: the file's name, for messages.
@@ -145,7 +153,7 @@ class Graph:
             name: param.of(arrays[name]) if name in expected else np.ones(param.shape, np.float32)
             for name, param in declared.items()
         }
-        return replace(self, params=bound, unused=unused, ignored={})
+        return replace(self, params={**self.params, **bound}, unused=unused, ignored={})
 
     def check(self) -> Graph:
         """Returns the Graph itself after checking that it is well formed.

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "efficientnet",
+    "googlenet",
+    "inception_resnet_v2",
+    "inception_v2",
+    "inception_v3",
+    "inception_v4",
+    "polynet",
     "vgg",
+    "xception",
 )
 """Modules of this folder."""
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from zoo.graph import Graph, Node, Param
 
 Pair = int | tuple[int, int]
@@ -74,7 +76,7 @@ class Net:
     def __init__(self, style: Style = TORCH, *, image: str = "image", channels: int = 3) -> None:
         self.style = style
         self.nodes: list[Node] = []
-        self.params: dict[str, Param] = {}
+        self.params: dict[str, np.ndarray | Param] = {}
         self.channels = {image: channels}
         """Value -> number of its channels (axis 1)."""
 
@@ -110,17 +112,21 @@ class Net:
 
     def conv(
         self, value: str, name: str, out: int, kernel: Pair = 1, stride: Pair = 1, *, pad: Padding = None,
-        groups: int = 1, dilation: Pair = 1, bias: bool = False,
+        groups: int = 1, dilation: Pair = 1, bias: bool = False, weights: str | None = None,
     ) -> str:  # fmt: skip
-        """Convolution; with `groups` as many as channels a depthwise one."""
+        """Convolution; with `groups` as many as channels a depthwise one.
+
+        `weights` names the kernel in full where it is not the layer's name and the style's suffix.
+        """
         before = self.channels[value]
         rows, columns = _pair(kernel)
         stored = "HWIO" if self.style.channels_last else "as is"
         suffix = self.style.kernel
         if groups == before and groups > 1:
             suffix = self.style.depthwise
-            stored = "HWC1" if self.style.channels_last else stored
-        inputs = [value, self.param(name + suffix, out, before // groups, rows, columns, stored=stored)]
+            stored = f"HWC{out // groups}" if self.style.channels_last else stored
+        weights = weights or name + suffix
+        inputs = [value, self.param(weights, out, before // groups, rows, columns, stored=stored)]
         if bias:
             inputs.append(self.param(name + self.style.bias, out))
         return self.node(
@@ -182,6 +188,13 @@ class Net:
     def dropout(self, value: str, name: str, rate: float) -> str:
         """Dropout, which only fine-tuning sees; nothing where the rate is 0."""
         return self.node("Dropout", name, value, ratio=rate) if rate else value
+
+    def times(self, value: str, name: str, number: float) -> str:
+        """A value times a number that the definition holds, not the file; nothing where it is 1."""
+        if number == 1:
+            return value
+        self.params[f"{name}.number"] = np.array(number, np.float32)
+        return self.node("Mul", name, value, f"{name}.number")
 
     def add(self, name: str, *values: str) -> str:
         """Sum of two or more values of one shape."""

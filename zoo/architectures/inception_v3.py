@@ -1,0 +1,82 @@
+"""Inception v3 (Szegedy et al., arXiv:1512.00567).
+
+- torchvision (models/inception.py) and timm (models/inception_v3.py, which came from it): epsilon 1e-3; averages count
+  the padding. timm's files of all origins (`tv`, `tf`, `gluon`) are run by this one definition. torchvision's files
+  hold an auxiliary classifier, and timm's of them too.
+- slim (tensorflow/models research/slim/nets/inception_v3.py): averages leave the padding out, no gamma.
+
+torchvision's `transform_input`, which its pretrained network applies first, is preprocessing and not part of the Graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from zoo.architectures.branches import AUXILIARY, STEPS, Branches, numbered, prefixed, slim_dialect, torch_dialect
+from zoo.architectures.net import Net
+from zoo.graph import Graph
+
+_WIDE = "{0} {0}:7x1 {0}:1x7 {0}:7x1 192:1x7"
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "A": ("64", "48 64:5x5", "64 96:3x3 96:3x3", "avg {0}"),
+    "B": ("384:3x3/2v", "64 96:3x3 96:3x3/2v", "max/2v"),
+    "C": ("192", "{0} {0}:1x7 192:7x1", _WIDE, "avg 192"),
+    "D": ("192 320:3x3/2v", "192 192:1x7 192:7x1 192:3x3/2v", "max/2v"),
+    "E": ("320", "384 384:1x3|384:3x1", "448 384:3x3 384:1x3|384:3x1", "avg 192"),
+}
+MODULES: Mapping[str, tuple[str, int]] = {
+    "5b": ("A", 32), "5c": ("A", 64), "5d": ("A", 64),
+    "6a": ("B", 0), "6b": ("C", 128), "6c": ("C", 160), "6d": ("C", 160), "6e": ("C", 192),
+    "7a": ("D", 0), "7b": ("E", 0), "7c": ("E", 0),
+}  # fmt: skip
+"""Kind of each module, and the number of channels that its kind leaves open."""
+_PREFIXES = {
+    "A": ("branch1x1", "branch5x5", "branch3x3dbl", "branch_pool"),
+    "B": ("branch3x3", "branch3x3dbl", "branch_pool"),
+    "C": ("branch1x1", "branch7x7", "branch7x7dbl", "branch_pool"),
+    "D": ("branch3x3", "branch7x7x3", "branch_pool"),
+    "E": ("branch1x1", "branch3x3", "branch3x3dbl", "branch_pool"),
+}
+"""How torchvision names the branches of each kind."""
+_STEM = (("Conv2d_1a_3x3", "32:3x3/2v"), ("Conv2d_2a_3x3", "32:3x3v"), ("Conv2d_2b_3x3", "64:3x3"),
+         ("MaxPool_3a_3x3", "max/2v"), ("Conv2d_3b_1x1", "80"), ("Conv2d_4a_3x3", "192:3x3v"),
+         ("MaxPool_5a_3x3", "max/2v"))  # fmt: skip
+
+PUBLISHED: Mapping[str, Sequence[str]] = dict.fromkeys(("torchvision", "timm", "slim"), ("inception-v3",))
+TIMM = {f"{origin}inception_v3": ("inception-v3", "timm") for origin in ("", "tf_", "adv_", "gluon_")}
+
+_SCOPE = "InceptionV3"
+# Layers that slim names otherwise than their neighbours.
+_RENAMED = {
+    "Mixed_5c/Branch_1/Conv2d_0a_1x1": "Mixed_5c/Branch_1/Conv2d_0b_1x1",
+    "Mixed_5c/Branch_1/Conv2d_0b_5x5": "Mixed_5c/Branch_1/Conv_1_0c_5x5",
+    "Mixed_6a/Branch_0/Conv2d_1a_3x3": "Mixed_6a/Branch_0/Conv2d_1a_1x1",
+    "Mixed_6a/Branch_1/Conv2d_1a_3x3": "Mixed_6a/Branch_1/Conv2d_1a_1x1",
+    "Mixed_7b/Branch_1/Conv2d_0c_3x1": "Mixed_7b/Branch_1/Conv2d_0b_3x1",
+}
+_DIALECTS = {
+    "torchvision": torch_dialect(numbered("branch")),
+    "timm": torch_dialect(numbered("branch"), act=".bn.act"),
+    "slim": slim_dialect({f"{_SCOPE}/{rule}": f"{_SCOPE}/{name}" for rule, name in _RENAMED.items()}),
+}
+_POOLS = {"torchvision": ("maxpool1", "maxpool2"), "timm": ("Pool1", "Pool2")}
+
+
+def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
+    """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
+    size, slim = size or 299, dialect == "slim"
+    to = Branches(Net(_DIALECTS[dialect].style), _DIALECTS[dialect])
+    renamed = dict(zip(("MaxPool_3a_3x3", "MaxPool_5a_3x3"), _POOLS.get(dialect, ()), strict=False))
+    scope = f"{_SCOPE}/" if slim else ""
+    value = to.chain("image", [(scope + renamed.get(name, name), step) for name, step in _STEM])
+    for name, (kind, channels) in MODULES.items():
+        branches = [branch.format(channels) for branch in KINDS[kind]]
+        value = to.module(
+            value, f"{scope}Mixed_{name}", branches, names=None if slim else prefixed(_PREFIXES[kind])
+        )  # fmt: skip
+    if slim:
+        value = to.slim_head(value, _SCOPE, ("AvgPool_1a_8x8", "Dropout_1b", "Conv2d_1c_1x1"), classes, dense=False)
+        return to.net.graph(variant, value, size, ignored={f"{_SCOPE}/AuxLogits/*": AUXILIARY, "global_step": STEPS})
+    pool, dropout = ("avgpool", 0.5) if dialect == "torchvision" else ("global_pool", 0.0)
+    value = to.torch_head(value, pool, "fc", classes, dropout=dropout)
+    return to.net.graph(variant, value, size, ignored={"AuxLogits.*": AUXILIARY})
