@@ -62,7 +62,7 @@ def test_timm_says_which_dialect_its_own_names_are() -> None:
         architectures.timm("my_net")
 
 
-# --------------------------------------------------------------------------------------------- arrays that do not belong
+# -------------------------------------------------------------------------------------------- arrays that do not belong
 
 
 def test_another_variants_weights_are_refused() -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "efficientnet",
+    "mnasnet",
+    "mobilenet",
     "vgg",
 )
 """Modules of this folder."""

@@ -1,4 +1,4 @@
-"""Inverted bottlenecks: what MobileNet 1 to 3, MNASNet, EfficientNet and their kin are made of.
+"""Inverted bottlenecks: what MobileNet 1 to 4, MNASNet, EfficientNet and their kin are made of.
 
 A `Network` is numbers alone: lines of blocks, stem, head. `Names` are how one publisher calls the layers, and a `Style`
 how its framework stores them; `build` takes the three apart from each other. Kinds of blocks, in timm's letters
@@ -8,6 +8,8 @@ how its framework stores them; `build` takes the three apart from each other. Ki
 - `ir` inverted residual: 1x1 expansion, depthwise convolution, projection.
 - `er` edge residual, or fused: expansion by a full convolution, projection.
 - `cn` one convolution.
+- `uir` universal inverted residual (MobileNetV4): a depthwise convolution may stand before the expansion, without an
+  activation, and that behind the expansion may be missing.
 
 Behind the last but one layer may stand a squeeze-and-excitation. The input is added to what has its shape.
 """
@@ -22,7 +24,7 @@ from typing import Literal, NamedTuple
 from zoo.architectures.net import Net, Style, scaled
 from zoo.graph import Graph
 
-Kind = Literal["ds", "dsa", "ir", "er", "cn"]
+Kind = Literal["ds", "dsa", "ir", "er", "cn", "uir"]
 Kernel = int | tuple[int, ...]
 """Rows and columns; several: channels are split into as many parts, each with a kernel of its own (MixNet)."""
 
@@ -33,7 +35,7 @@ class Line(NamedTuple):
     kind: Kind
     repeats: int
     kernel: Kernel
-    """Of the depthwise convolution, or of the full one."""
+    """Of the depthwise convolution, or of the full one; 0: there is none (`uir`)."""
     stride: int
     expand: float
     """Channels between the first and the last layer, times those of the input."""
@@ -46,6 +48,8 @@ class Line(NamedTuple):
     """Whether the input is added where it has the shape."""
     pointwise: tuple[Kernel, Kernel] = (1, 1)
     """Kernels of expansion and projection."""
+    start: int = 0
+    """Kernel of the depthwise convolution before the expansion (`uir`); 0: there is none."""
     group: int = 0
     """Channels of a group of the full convolution; 0: it has no groups."""
     expand_from: int = 0
@@ -81,7 +85,7 @@ class Network:
 
     stages: Stages
     stem: int
-    """Channels of the first convolution, 3x3 with stride 2."""
+    """Channels of the first convolution, which has stride 2."""
     features: int
     """Channels of the last convolution; 0 for none."""
     size: int = 224
@@ -91,8 +95,11 @@ class Network:
     act: str = "relu"
     squeeze: Squeeze = Squeeze()
     late: bool = False
-    """MobileNetV3: the last convolution stands behind the average, without batch normalisation."""
+    """MobileNetV3: the last convolution stands behind the average."""
     late_bias: bool = True
+    late_norm: bool = False
+    """MobileNetV4: that convolution has a batch normalisation."""
+    stem_kernel: int = 3
 
 
 class Layer(NamedTuple):
@@ -119,6 +126,7 @@ class BlockNames(NamedTuple):
     """What a block's parts are called, in their order."""
 
     layers: Sequence[Layer]
+    """Of a `uir` all four, whether it has them or not."""
     squeeze: tuple[str, str, str]
     """The product of map and gates, and the two convolutions that make the gates."""
     add: str
@@ -202,7 +210,7 @@ def build(
 
 def trunk(net: Net, network: Network, names: Names, image: str = "image") -> str:
     """Adds stem and blocks; returns the last block's output."""
-    value = _layer(net, image, names.stem, network.stem, 3, 2, act=network.act)
+    value = _layer(net, image, names.stem, network.stem, network.stem_kernel, 2, act=network.act)
     for place, line in _blocks(network.stages):
         value = _block(net, network, names.block(place), line, value)
     return value
@@ -219,6 +227,8 @@ def head(net: Net, network: Network, names: Names, value: str) -> str:
         value = net.linear(net.flatten(value, names.flatten), names.head.conv, network.features, bias=network.late_bias)
         return net.act(value, names.head.act, network.act)
     value = net.conv(value, names.head.conv, network.features, bias=network.late_bias)
+    if network.late_norm:
+        value = net.norm(value, names.head.norm)
     return net.flatten(net.act(value, names.head.act, network.act), names.flatten)
 
 
@@ -237,30 +247,42 @@ def _blocks(table: Stages) -> Iterator[tuple[Place, Line]]:
 
 
 def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str) -> str:
-    before, act, result = net.channels[value], line.act or network.act, value
-    layers, wide = list(names.layers), before
-    kernel, stride = line.kernel, line.stride
-    if line.kind in ("ir", "er"):
-        wide = scaled((line.expand_from or before) * line.expand)
+    before, act, layers = net.channels[value], line.act or network.act, iter(names.layers)
+    wide = scaled((line.expand_from or before) * line.expand) if line.kind in ("ir", "er", "uir") else before
+    result = value
+    if line.kind == "uir":
+        result = _universal(net, names.layers, line, value, wide, act)
+        layers = iter(names.layers[-1:])
     if line.kind == "ir":
-        result = _layer(net, result, layers.pop(0), wide, line.pointwise[0], act=act)
+        result = _layer(net, result, next(layers), wide, line.pointwise[0], act=act)
     if line.kind in ("ds", "dsa", "ir"):
-        result = _layer(net, result, layers.pop(0), wide, kernel, stride, act=act, groups=wide)
+        result = _layer(net, result, next(layers), wide, line.kernel, line.stride, act=act, groups=wide)
     elif line.kind == "er":
         groups = wide // line.group if line.group else 1
-        result = _layer(net, result, layers.pop(0), wide, kernel, stride, act=act, groups=groups)
+        result = _layer(net, result, next(layers), wide, line.kernel, line.stride, act=act, groups=groups)
     if line.se:
         squeeze = network.squeeze
         result = net.squeeze_excite(
             result, *names.squeeze, squeeze.channels(wide, line), act=squeeze.act or act, gate=squeeze.gate
         )
     if line.kind == "cn":
-        result = _layer(net, result, layers.pop(0), line.channels, kernel, stride, act=act)
+        result = _layer(net, result, next(layers), line.channels, line.kernel, line.stride, act=act)
     else:
         last = act if line.kind == "dsa" else "linear"
-        result = _layer(net, result, layers.pop(0), line.channels, line.pointwise[1], act=last)
+        result = _layer(net, result, next(layers), line.channels, line.pointwise[1], act=last)
     skip = line.skip and line.kind != "dsa" and line.stride == 1 and before == line.channels
     return net.add(names.add, result, value) if skip else result
+
+
+def _universal(net: Net, names: Sequence[Layer], line: Line, value: str, wide: int, act: str) -> str:
+    """Adds the layers of a universal block up to its projection; the last depthwise one has the stride."""
+    start, expand, middle, _ = names
+    if line.start:
+        stride = 1 if line.kernel else line.stride
+        narrow = net.channels[value]
+        value = _layer(net, value, start, narrow, line.start, stride, act="linear", groups=narrow)
+    value = _layer(net, value, expand, wide, line.pointwise[0], act=act)
+    return _layer(net, value, middle, wide, line.kernel, line.stride, act=act, groups=wide) if line.kernel else value
 
 
 def _layer(
@@ -300,6 +322,7 @@ _TIMM: Mapping[Kind, Sequence[tuple[str, str]]] = {
     "ir": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
     "er": (("conv_exp", "bn1"), ("conv_pwl", "bn2")),
     "cn": (("conv", "bn1"),),
+    "uir": tuple((f"{name}.conv", f"{name}.bn") for name in ("dw_start", "pw_exp", "dw_mid", "pw_proj")),
 }
 
 

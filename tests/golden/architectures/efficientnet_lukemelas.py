@@ -21,7 +21,7 @@ def make(name: str) -> dict[str, object]:
     return torch_case.case(
         lambda: package.EfficientNet.from_name(name, num_classes=generated.CLASSES),
         64 + SIZES[name] % 32,
-        quick=name == "efficientnet-b0",
+        quick=name == "efficientnet-lite0",
     )
 
 

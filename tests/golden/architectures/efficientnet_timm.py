@@ -25,7 +25,7 @@ SIZES = {  # as published
     "tinynet-b": 188, "tinynet-c": 184, "tinynet-d": 152, "tinynet-e": 106,
 }  # fmt: skip
 LARGE = ("efficientnet-l2", "efficientnetv2-l", "efficientnetv2-xl")
-QUICK = ("timm/efficientnet-lite0", "timm/test-efficientnet", "timm-tf/efficientnet-es", "timm-tf/efficientnetv2-b0")
+QUICK = ("timm/efficientnet-lite0", "timm/test-efficientnet", "timm-tf/efficientnet-es")
 
 
 def make(dialect: str, name: str) -> dict[str, object]:
