@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-
 from test_published import CASES, shapes_in_file
 
 from zoo import architectures
