@@ -31,6 +31,8 @@ FAMILIES = (
     "inception_v2",
     "inception_v3",
     "inception_v4",
+    "mnasnet",
+    "mobilenet",
     "polynet",
     "vgg",
     "xception",

@@ -1,172 +1,248 @@
-"""EfficientNet-Lite 0 to 4: inverted bottlenecks with ReLU6 and without squeeze-and-excitation.
+"""EfficientNet B0 to B8 and L2 (arXiv:1905.11946), Lite, EdgeTPU, EfficientNetV2 (arXiv:2104.00298) and TinyNet.
 
-Stages and coefficients are those of tensorflow/tpu models/official/efficientnet/lite/efficientnet_lite_builder.py.
-Against EfficientNet-B, Lite keeps the width of stem and head and the depth of the first and last stage whatever the
-coefficients (`fix_head_stem`).
+Tables and coefficients are those of tensorflow/tpu models/official/efficientnet (efficientnet_builder.py,
+lite/efficientnet_lite_builder.py, edgetpu/efficientnet_edgetpu_builder.py), of google/automl efficientnetv2
+(effnetv2_configs.py), and, for `efficientnetv2-rw-*` and TinyNet, of timm models/efficientnet.py.
+
+- torchvision (models/efficientnet.py): symmetric padding; epsilon 1e-5, but 1e-3 in B5 to B7 and in V2.
+- timm: its own training runs, `efficientnet_b0`: symmetric padding, epsilon 1e-5.
+- timm-tf: its ports of TensorFlow's weights, `tf_efficientnet_b0`: the same names, but SAME padding and epsilon 1e-3.
+- lukemelas: lukemelas/EfficientNet-PyTorch (package efficientnet-pytorch) and its fork for Lite, ml-illustrated's
+  EfficientNet-Lite-PyTorch: SAME padding, epsilon 1e-3. That code takes the zeros of SAME for the size that a network
+  is made for, whatever comes in; here they are those of `size`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from zoo.architectures.net import TORCH, Net, scaled
+from zoo.architectures import inverted
+from zoo.architectures.inverted import (
+    TIMM_NAMES,
+    BlockNames,
+    Kind,
+    Layer,
+    Line,
+    Names,
+    Network,
+    Place,
+    deepened,
+    numbered,
+    stages,
+    torchvision_block,
+    widened,
+)
+from zoo.architectures.net import TORCH, Style, scaled
 from zoo.graph import Graph
 
+# ---------------------------------------------------------------------------------------------------------- the numbers
 
-@dataclass(frozen=True)
-class Stage:
-    """Bottlenecks of one kind; the first has the stride."""
-
-    repeats: int
-    kernel: int
-    stride: int
-    expand: int
-    channels: int
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Coefficients of one network."""
-
-    width: float
-    depth: float
-    size: int
-    """Rows and columns of the input, pixels."""
-    dropout: float
-    """Share of features dropped before the classifier while training."""
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How one publisher writes the network down: names, and what differs in numbers."""
-
-    stem: tuple[str, str]
-    """Convolution and its batch normalisation."""
-    block: str
-    """Prefix of a bottleneck from `index` (in the network), `stage` and `unit` (in the stage)."""
-    plain: tuple[tuple[str, str], ...]
-    """Depthwise and projection of a bottleneck that does not expand."""
-    expanded: tuple[tuple[str, str], ...]
-    """Expansion, depthwise and projection."""
-    head: tuple[str, str]
-    act: str
-    """Suffix that names the activation after a batch normalisation."""
-    pool: str
-    flatten: str
-    dropout: str
-    classifier: str
-    epsilon: float = 1e-3
-    same: bool = True
-    """TensorFlow's SAME padding; else as much on both sides, as PyTorch's convolutions have it."""
-
-
-STEM, HEAD = 32, 1280
-STAGES = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
+B = stages(
+    Line("ds", 1, 3, 1, 1, 16, 0.25),
+    Line("ir", 2, 3, 2, 6, 24, 0.25),
+    Line("ir", 2, 5, 2, 6, 40, 0.25),
+    Line("ir", 3, 3, 2, 6, 80, 0.25),
+    Line("ir", 3, 5, 1, 6, 112, 0.25),
+    Line("ir", 4, 5, 2, 6, 192, 0.25),
+    Line("ir", 1, 3, 1, 6, 320, 0.25),
 )
-VARIANTS = {
-    "efficientnet-lite0": Variant(1.0, 1.0, 224, 0.2),
-    "efficientnet-lite1": Variant(1.0, 1.1, 240, 0.2),
-    "efficientnet-lite2": Variant(1.1, 1.2, 260, 0.3),
-    "efficientnet-lite3": Variant(1.2, 1.4, 280, 0.3),
-    "efficientnet-lite4": Variant(1.4, 1.8, 300, 0.3),
+LITE = stages(*(line._replace(se=0.0) for stage in B for line in stage))
+EDGE = stages(
+    Line("er", 1, 3, 1, 4, 24, skip=False, expand_from=24),
+    Line("er", 2, 3, 2, 8, 32),
+    Line("er", 4, 3, 2, 8, 48),
+    Line("ir", 5, 5, 2, 8, 96),
+    Line("ir", 4, 5, 1, 8, 144),
+    Line("ir", 2, 5, 2, 8, 192),
+)
+V2_B = stages(
+    Line("cn", 1, 3, 1, 1, 16),
+    Line("er", 2, 3, 2, 4, 32),
+    Line("er", 2, 3, 2, 4, 48),
+    Line("ir", 3, 3, 2, 4, 96, 0.25),
+    Line("ir", 5, 3, 1, 6, 112, 0.25),
+    Line("ir", 8, 3, 2, 6, 192, 0.25),
+)
+
+
+def _v2(repeats: Sequence[int], channels: Sequence[int]) -> inverted.Stages:
+    """Stages of V2 S to XL, which differ in depths and widths."""
+    kinds: list[tuple[Kind, int, float, float]] = [
+        ("cn", 1, 1, 0.0), ("er", 2, 4, 0.0), ("er", 2, 4, 0.0), ("ir", 2, 4, 0.25),
+        ("ir", 1, 6, 0.25), ("ir", 2, 6, 0.25), ("ir", 1, 6, 0.25),
+    ]  # fmt: skip
+    return stages(
+        *(
+            Line(kind, count, 3, stride, expand, width, se)
+            for (kind, stride, expand, se), count, width in zip(kinds, repeats, channels, strict=False)
+        )
+    )
+
+
+V2_S = _v2((2, 4, 4, 6, 9, 15), (24, 48, 64, 128, 160, 256))
+V2_M = _v2((3, 5, 5, 7, 14, 18, 5), (24, 48, 80, 160, 176, 304, 512))
+V2_L = _v2((4, 7, 7, 10, 19, 25, 7), (32, 64, 96, 192, 224, 384, 640))
+V2_XL = _v2((4, 8, 8, 16, 24, 32, 8), (32, 64, 96, 192, 256, 512, 640))
+# timm's S of before the official code was there
+V2_RW = stages(Line("er", 2, 3, 1, 1, 24), *V2_S[1:-1], Line("ir", 15, 3, 2, 6, 272, 0.25))
+TEST = stages(
+    Line("cn", 1, 3, 1, 1, 16),
+    Line("er", 1, 3, 2, 4, 24),
+    Line("er", 1, 3, 2, 4, 32),
+    Line("ir", 1, 3, 2, 4, 48, 0.25),
+    Line("ir", 1, 3, 2, 4, 64, 0.25),
+)
+
+
+def _b(width: float, depth: float, size: int, dropout: float) -> Network:
+    table = widened(deepened(B, depth), width)
+    return Network(table, scaled(32, width), scaled(1280, width), size, dropout, "silu")
+
+
+def _lite(width: float, depth: float, size: int, dropout: float) -> Network:
+    """Width of stem and head, and depth of the first and the last stage, are fixed (`fix_head_stem`)."""
+    return Network(widened(deepened(LITE, depth, ends=False), width), 32, 1280, size, dropout, "relu6")
+
+
+def _edge(width: float, depth: float, size: int, dropout: float) -> Network:
+    return Network(widened(deepened(EDGE, depth), width), scaled(32, width), scaled(1280, width), size, dropout)
+
+
+def _v2_b(width: float, depth: float, size: int, dropout: float) -> Network:
+    table = widened(deepened(V2_B, depth), width, limit=0.0)
+    return Network(table, scaled(32, width, limit=0.0), scaled(1280, width, limit=0.0), size, dropout, "silu")
+
+
+def _tiny(width: float, depth: float, size: int) -> Network:
+    table = widened(deepened(B, depth, whole=round), width)
+    return Network(table, 32, 1280, size, act="silu")
+
+
+VARIANTS: Mapping[str, Network] = {
+    "efficientnet-b0": _b(1.0, 1.0, 224, 0.2),
+    "efficientnet-b1": _b(1.0, 1.1, 240, 0.2),
+    "efficientnet-b2": _b(1.1, 1.2, 260, 0.3),
+    "efficientnet-b3": _b(1.2, 1.4, 300, 0.3),
+    "efficientnet-b4": _b(1.4, 1.8, 380, 0.4),
+    "efficientnet-b5": _b(1.6, 2.2, 456, 0.4),
+    "efficientnet-b6": _b(1.8, 2.6, 528, 0.5),
+    "efficientnet-b7": _b(2.0, 3.1, 600, 0.5),
+    "efficientnet-b8": _b(2.2, 3.6, 672, 0.5),
+    "efficientnet-l2": _b(4.3, 5.3, 800, 0.5),
+    "efficientnet-lite0": _lite(1.0, 1.0, 224, 0.2),
+    "efficientnet-lite1": _lite(1.0, 1.1, 240, 0.2),
+    "efficientnet-lite2": _lite(1.1, 1.2, 260, 0.3),
+    "efficientnet-lite3": _lite(1.2, 1.4, 280, 0.3),
+    "efficientnet-lite4": _lite(1.4, 1.8, 300, 0.3),
+    "efficientnet-es": _edge(1.0, 1.0, 224, 0.2),
+    "efficientnet-em": _edge(1.0, 1.1, 240, 0.2),
+    "efficientnet-el": _edge(1.2, 1.4, 300, 0.3),
+    "efficientnetv2-b0": _v2_b(1.0, 1.0, 224, 0.2),
+    "efficientnetv2-b1": _v2_b(1.0, 1.1, 240, 0.2),
+    "efficientnetv2-b2": _v2_b(1.1, 1.2, 260, 0.3),
+    "efficientnetv2-b3": _v2_b(1.2, 1.4, 300, 0.3),
+    "efficientnetv2-s": Network(V2_S, 24, 1280, 384, 0.2, "silu"),
+    "efficientnetv2-m": Network(V2_M, 24, 1280, 480, 0.3, "silu"),
+    "efficientnetv2-l": Network(V2_L, 32, 1280, 480, 0.4, "silu"),
+    "efficientnetv2-xl": Network(V2_XL, 32, 1280, 512, 0.4, "silu"),
+    "efficientnetv2-rw-t": Network(
+        widened(deepened(V2_S, 0.9), 0.8), scaled(24, 0.8), scaled(1280, 0.8), 288, act="silu"
+    ),
+    "efficientnetv2-rw-s": Network(V2_RW, 24, 1792, 384, act="silu"),
+    "efficientnetv2-rw-m": Network(
+        widened(deepened(V2_RW, (1.2,) * 4 + (1.6,) * 2), 1.2), scaled(24, 1.2), scaled(1792, 1.2), 416, act="silu"
+    ),
+    "tinynet-a": _tiny(1.0, 1.2, 192),
+    "tinynet-b": _tiny(0.75, 1.1, 188),
+    "tinynet-c": _tiny(0.54, 0.85, 184),
+    "tinynet-d": _tiny(0.54, 0.695, 152),
+    "tinynet-e": _tiny(0.51, 0.6, 106),
+    "test-efficientnet": Network(TEST, 24, 256, 160, act="silu"),
 }
 
-_TIMM: dict[str, Any] = {
-    "stem": ("conv_stem", "bn1"),
-    "block": "blocks.{stage}.{unit}.",
-    "plain": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
-    "expanded": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
-    "head": ("conv_head", "bn2"),
-    "act": ".act",
-    "pool": "global_pool.pool",
-    "flatten": "global_pool.flatten",
-    "dropout": "drop",
-    "classifier": "classifier",
-}
-DIALECTS: Mapping[str, Dialect] = {
-    # lukemelas/EfficientNet-PyTorch, and its fork ml-illustrated/EfficientNet-Lite-PyTorch
-    "lukemelas": Dialect(
-        stem=("_conv_stem", "_bn0"),
-        block="_blocks.{index}.",
-        plain=(("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")),
-        expanded=(("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")),
-        head=("_conv_head", "_bn1"),
-        act=".relu6",
+# ------------------------------------------------------------------------------------------------------------- dialects
+
+_LUKEMELAS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+
+
+def _lukemelas(network: Network) -> Names:
+    suffix = ".relu6" if network.act == "relu6" else ".swish"
+
+    def layer(conv: str, norm: str) -> Layer:
+        return Layer(conv, norm, norm + suffix)
+
+    def block(place: Place) -> BlockNames:
+        prefix = f"_blocks.{place.number}."
+        pairs = _LUKEMELAS[1:] if place.kind == "ds" else _LUKEMELAS
+        squeeze = (f"{prefix}_se", f"{prefix}_se_reduce", f"{prefix}_se_expand")
+        return BlockNames([layer(prefix + conv, prefix + norm) for conv, norm in pairs], squeeze, f"{prefix}add")
+
+    return Names(
+        stem=layer("_conv_stem", "_bn0"),
+        block=block,
+        head=layer("_conv_head", "_bn1"),
+        classifier="_fc",
         pool="_avg_pooling",
         flatten="_flatten",
         dropout="_dropout",
-        classifier="_fc",
-    ),
-    # timm's ports from TensorFlow: tf_efficientnet_lite0.in1k and the like
-    "timm": Dialect(**_TIMM),
-    # timm's own training runs: efficientnet_lite0.ra_in1k. The same names, other numbers
-    "timm-symmetric": Dialect(**_TIMM, epsilon=1e-5, same=False),
-}
+    )
 
 
-PUBLISHED: Mapping[str, tuple[str, ...]] = dict.fromkeys(DIALECTS, tuple(VARIANTS))
-TIMM = {
-    name.replace("-", "_"): (variant, dialect)
-    for variant in VARIANTS
-    for name, dialect in ((variant, "timm-symmetric"), (f"tf_{variant}", "timm"))
+def _torchvision(network: Network) -> Names:
+    return Names(
+        stem=numbered("features.0"),
+        block=_torchvision_block,
+        head=numbered(f"features.{len(network.stages) + 1}"),
+        classifier="classifier.1",
+        pool="avgpool",
+        flatten="flatten",
+        dropout="classifier.0",
+    )
+
+
+def _torchvision_block(place: Place) -> BlockNames:
+    return torchvision_block(f"features.{place.stage + 1}.{place.unit}", place)
+
+
+_TENSORFLOW = replace(TORCH, same=True, epsilon=1e-3)
+DIALECTS: Mapping[str, tuple[Style, Callable[[Network], Names]]] = {
+    "torchvision": (TORCH, _torchvision),
+    "timm": (TORCH, lambda _: TIMM_NAMES),
+    "timm-tf": (_TENSORFLOW, lambda _: TIMM_NAMES),
+    "lukemelas": (_TENSORFLOW, _lukemelas),
 }
+
+_B = tuple(f"efficientnet-b{number}" for number in range(9))
+_LITE = tuple(f"efficientnet-lite{number}" for number in range(5))
+_EDGE = ("efficientnet-es", "efficientnet-em", "efficientnet-el")
+_V2 = tuple(f"efficientnetv2-{size}" for size in ("s", "m", "l", "xl"))
+_TF_ONLY = tuple(f"efficientnetv2-b{number}" for number in range(4))
+PUBLISHED: Mapping[str, Sequence[str]] = {
+    "torchvision": (*_B[:8], *_V2[:3]),
+    "timm": tuple(variant for variant in VARIANTS if variant not in _TF_ONLY),
+    "timm-tf": (*_B, "efficientnet-l2", *_LITE, *_EDGE, *_TF_ONLY, *_V2),
+    "lukemelas": (*_B, *_LITE),
+}
+TIMM = {variant.replace("-", "_"): (variant, "timm") for variant in PUBLISHED["timm"]} | {
+    f"tf_{variant}".replace("-", "_"): (variant, "timm-tf") for variant in PUBLISHED["timm-tf"]
+}
+SIZES: Mapping[str, Mapping[str, int]] = {
+    "torchvision": {"efficientnet-b2": 288},
+    "timm": {
+        "efficientnet-b1": 288, "efficientnet-b2": 288, "efficientnet-b3": 320, "efficientnet-b4": 384,
+        "efficientnet-b5": 448, "efficientnet-lite3": 300, "efficientnet-lite4": 380,
+    },
+    "timm-tf": {"efficientnet-lite3": 300, "efficientnet-lite4": 380},
+}  # fmt: skip
+"""Where a publisher evaluates a network at another size than the papers."""
 
 
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
-    """Returns the Graph of a variant of `VARIANTS` in a dialect of `DIALECTS`, its parameters shapes only."""
-    numbers, names = VARIANTS[variant], DIALECTS[dialect]
-    net = Net(replace(TORCH, same=names.same, epsilon=names.epsilon))
-    value = _conv(net, names, "image", names.stem, STEM, kernel=3, stride=2)
-    for index, (stage, unit, repeat) in enumerate(_blocks(numbers)):
-        prefix = names.block.format(index=index, stage=stage, unit=unit)
-        value = _bottleneck(net, names, value, prefix, repeat)
-    value = _conv(net, names, value, names.head, HEAD)
-    value = net.flatten(net.global_pool(value, names.pool), names.flatten)
-    value = net.dropout(value, names.dropout, numbers.dropout)
-    return net.graph(variant, net.linear(value, names.classifier, classes), size or numbers.size)
-
-
-def _blocks(variant: Variant) -> Iterator[tuple[int, int, Stage]]:
-    """Yields (stage, unit in the stage, what to build), scaled."""
-    for index, stage in enumerate(STAGES):
-        fixed = index in (0, len(STAGES) - 1)
-        repeats = stage.repeats if fixed else math.ceil(stage.repeats * variant.depth)
-        channels = scaled(stage.channels, variant.width)
-        for unit in range(repeats):
-            yield index, unit, Stage(1, stage.kernel, stage.stride if unit == 0 else 1, stage.expand, channels)
-
-
-def _conv(
-    net: Net, names: Dialect, value: str, layer: tuple[str, str], out: int, *, kernel: int = 1, stride: int = 1,
-    groups: int = 1, act: bool = True,
-) -> str:  # fmt: skip
-    """Convolution without bias, batch normalisation, and ReLU6 where `act` says so."""
-    conv, norm = layer
-    value = net.norm(net.conv(value, conv, out, kernel, stride, groups=groups), norm)
-    return net.act(value, norm + names.act, "relu6") if act else value
-
-
-def _bottleneck(net: Net, names: Dialect, value: str, prefix: str, stage: Stage) -> str:
-    """Expansion, depthwise convolution, projection; the input is added where shapes allow."""
-    before = net.channels[value]
-    wide = before * stage.expand
-    layers = names.plain if stage.expand == 1 else names.expanded
-    steps = [(prefix + conv, prefix + norm) for conv, norm in layers]
-    result = value
-    if stage.expand != 1:
-        result = _conv(net, names, result, steps[0], wide)
-    result = _conv(net, names, result, steps[-2], wide, kernel=stage.kernel, stride=stage.stride, groups=wide)
-    result = _conv(net, names, result, steps[-1], stage.channels, act=False)
-    if stage.stride == 1 and before == stage.channels:
-        result = net.add(prefix + "add", result, value)
-    return result
+    """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
+    network = VARIANTS[variant]
+    style, names = DIALECTS[dialect]
+    if dialect == "torchvision" and (variant in _B[5:] or variant in _V2):
+        style = replace(style, epsilon=1e-3)
+    size = size or SIZES.get(dialect, {}).get(variant)
+    return inverted.build(variant, network, names(network), style, classes, size)

@@ -204,6 +204,13 @@ class Net:
         """Values one behind the other along the channels."""
         return self.node("Concat", name, *values, channels=sum(self.channels[value] for value in values), axis=1)
 
+    def split(self, value: str, name: str, *sizes: int) -> tuple[str, ...]:
+        """The channels in parts of these sizes, `name:0` and so on."""
+        parts = tuple(f"{name}:{index}" for index in range(len(sizes)))
+        self.nodes.append(Node("Split", name, (value,), parts, {"axis": 1, "split": sizes}))
+        self.channels |= zip(parts, sizes, strict=True)
+        return parts
+
     def squeeze_excite(
         self, value: str, name: str, reduce: str, expand: str, squeezed: int, *, act: str = "relu",
         gate: str = "sigmoid", bias: bool = True,
@@ -248,7 +255,9 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 """Name -> ONNX operator and attributes."""
 
 
-def scaled(channels: float, width: float = 1.0, *, divisor: int = 8, at_least: int | None = None) -> int:
+def scaled(
+    channels: float, width: float = 1.0, *, divisor: int = 8, at_least: int | None = None, limit: float = 0.9
+) -> int:
     """Returns channels x width to the nearest multiple of `divisor`, but at most a tenth below.
 
     This is `make_divisible` of the MobileNets and EfficientNets (tensorflow/models slim/nets/mobilenet/mobilenet.py).
@@ -258,13 +267,14 @@ def scaled(channels: float, width: float = 1.0, *, divisor: int = 8, at_least: i
         width: factor.
         divisor: what the result is a multiple of.
         at_least: lower bound; default: the divisor.
+        limit: least share of the exact number that the result may be; 0 for none.
 
     >>> scaled(32, 0.35), scaled(24, 0.75)
     (16, 24)
     """
     exact = channels * width
     rounded = max(divisor if at_least is None else at_least, int(exact + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * exact else rounded
+    return rounded + divisor if rounded < limit * exact else rounded
 
 
 def _pair(value: Pair) -> tuple[int, int]:
