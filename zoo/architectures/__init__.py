@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "efficientnet",
+    "nasnet",
     "vgg",
 )
 """Modules of this folder."""

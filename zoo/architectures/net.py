@@ -110,9 +110,12 @@ class Net:
 
     def conv(
         self, value: str, name: str, out: int, kernel: Pair = 1, stride: Pair = 1, *, pad: Padding = None,
-        groups: int = 1, dilation: Pair = 1, bias: bool = False,
+        groups: int = 1, dilation: Pair = 1, bias: bool = False, weights: str | None = None,
     ) -> str:  # fmt: skip
-        """Convolution; with `groups` as many as channels a depthwise one."""
+        """Convolution; with `groups` as many as channels a depthwise one.
+
+        `weights` names the kernel in full where it is not the layer's name and the style's suffix.
+        """
         before = self.channels[value]
         rows, columns = _pair(kernel)
         stored = "HWIO" if self.style.channels_last else "as is"
@@ -120,7 +123,8 @@ class Net:
         if groups == before and groups > 1:
             suffix = self.style.depthwise
             stored = "HWC1" if self.style.channels_last else stored
-        inputs = [value, self.param(name + suffix, out, before // groups, rows, columns, stored=stored)]
+        weights = weights or name + suffix
+        inputs = [value, self.param(weights, out, before // groups, rows, columns, stored=stored)]
         if bias:
             inputs.append(self.param(name + self.style.bias, out))
         return self.node(
