@@ -1,7 +1,7 @@
 """Makes pretrainedmodels' cases of nasnet.json; see README.md.
 
-Its average over 11x11 (mobile: 7x7) positions, all there are at the published size, becomes one over all positions here:
-these inputs are smaller.
+Its average over 11x11 (mobile: 7x7) positions, all there are at the published size, becomes one over all positions:
+the inputs here are smaller.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Makes slim's cases of nasnet.json; see README.md.
 
-SLIM_NETS is a folder that holds tensorflow/models' research/slim/nets at commit 3617973 or later (where its modules import
+SLIM is a folder that holds tensorflow/models' research/slim/nets at commit 3617973 or later (where its modules import
 tf_slim); the source package tf-models-research-object-detection 2.8.0.post1 has one, too.
 """
 
@@ -15,7 +15,7 @@ import generated
 import tf_case
 from tf_slim import arg_scope
 
-sys.path.insert(0, os.environ["SLIM_NETS"])
+sys.path.insert(0, os.environ["SLIM"])
 
 
 class HParams(types.SimpleNamespace):
