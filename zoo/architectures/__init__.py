@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "efficientnet",
+    "mobilenet_v1",
     "nasnet",
     "vgg",
 )

@@ -1,7 +1,7 @@
 """Makes slim's cases of nasnet.json; see README.md.
 
-SLIM is a folder that holds tensorflow/models' research/slim/nets at commit 3617973 or later (where its modules import
-tf_slim); the source package tf-models-research-object-detection 2.8.0.post1 has one, too.
+SLIM is a folder whose `nets` are tensorflow/models' research/slim/nets where its modules import tf_slim (commit 3617973
+or later); the source package tf-models-research-object-detection 2.8.0.post1 has one, `slim`.
 """
 
 from __future__ import annotations
