@@ -1,8 +1,8 @@
 """MobileNet v1 of slim (arXiv:1704.04861): thirteen times a depthwise 3x3 and a 1x1 convolution, each with ReLU6.
 
-Source: tensorflow/models research/slim/nets/mobilenet_v1.py. Padding is TensorFlow's SAME, epsilon 1e-3, the classifier a
-1x1 convolution. slim averages over windows of 7x7, all there are up to 224 rows, and over all positions of larger inputs
-with its `global_pool=True`: what is built here.
+Source: tensorflow/models research/slim/nets/mobilenet_v1.py. Padding is TensorFlow's SAME, epsilon 1e-3, the classifier
+a 1x1 convolution. slim averages over windows of 7x7, which is all there is up to 224 rows, and with `global_pool=True`
+over all positions of larger inputs, too: that is built here.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tf_slim import arg_scope
 
 sys.path.insert(0, os.environ["SLIM"])
 
-from nets import mobilenet_v1  # noqa: E402 - behind the path
+from nets import mobilenet_v1
 
 WIDTHS = {"100": 1.0, "075": 0.75, "050": 0.5, "025": 0.25}
 
