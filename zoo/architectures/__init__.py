@@ -33,6 +33,8 @@ FAMILIES = (
     "inception_v4",
     "mnasnet",
     "mobilenet",
+    "mobilenet_v1",
+    "nasnet",
     "polynet",
     "vgg",
     "xception",

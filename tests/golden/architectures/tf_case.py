@@ -49,8 +49,10 @@ def _case(make: Callable[[Any], Any], size: int, dtype: Any, run: bool, ignored:
 
         def forward(gain: float, flipped: bool) -> tuple[np.ndarray, None]:
             made = generated.arrays(shapes, gain)
-            for key, variable in names.items():
-                variable.load(made[key].astype(variable.dtype.base_dtype.as_numpy_dtype), session)
+            # One call: each further one would prepare the whole graph again.
+            loads = {key: variable.initializer for key, variable in names.items()}
+            types = {key: variable.dtype.base_dtype.as_numpy_dtype for key, variable in names.items()}
+            session.run(list(loads.values()), {op.inputs[1]: made[key].astype(types[key]) for key, op in loads.items()})
             pixels = generated.image(size)[:, :, :: -1 if flipped else 1]
             return np.asarray(session.run(logits, {x: pixels}), np.float64).reshape(-1), None
 
