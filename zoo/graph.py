@@ -46,22 +46,32 @@ class Param:
     Args:
         shape: as the Graph's nodes take it.
         stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's and
-            `IO` a dense layer's, all as TensorFlow has them; `ones`: not in the file, because it is 1 everywhere.
+            `IO` a dense layer's, all as TensorFlow has them; a shape: the same numbers with fewer or more axes of
+            size 1; `ones`, or a number: not in the file, because it is that everywhere.
     """
 
     shape: tuple[int, ...]
-    stored: str = "as is"
+    stored: str | tuple[int, ...] | float = "as is"
 
     @property
     def shape_in_file(self) -> tuple[int, ...] | None:
         """Shape of the origin's array; None if there is none."""
-        if self.stored == "ones":
+        if self.stored == "ones" or isinstance(self.stored, float):
             return None
+        if isinstance(self.stored, tuple):
+            return self.stored
         return tuple(self.shape[axis] for axis in _AXES[self.stored]) if self.stored in _AXES else self.shape
 
     def of(self, stored: np.ndarray) -> np.ndarray:
         """Returns the origin's array as the Graph takes it: a view, with its axes in another order."""
-        return stored.transpose(np.argsort(_AXES[self.stored])) if self.stored in _AXES else stored
+        if isinstance(self.stored, tuple):
+            return stored.reshape(self.shape)
+        axes = _AXES.get(self.stored) if isinstance(self.stored, str) else None
+        return stored if axes is None else stored.transpose(np.argsort(axes))
+
+    def everywhere(self) -> np.ndarray:
+        """Returns the array of a parameter that is not in the file."""
+        return np.full(self.shape, self.stored if isinstance(self.stored, float) else 1, np.float32)
 
 
 # Axis of the Graph's array (OIHW, or OI) that each axis of the file's array is.
@@ -142,8 +152,7 @@ class Graph:
             )
         unused = {name: reason for name, reason in extra.items() if reason is not None}
         bound = {
-            name: param.of(arrays[name]) if name in expected else np.ones(param.shape, np.float32)
-            for name, param in declared.items()
+            name: param.of(arrays[name]) if name in expected else param.everywhere() for name, param in declared.items()
         }
         return replace(self, params=bound, unused=unused, ignored={})
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 FAMILIES = (
+    "convnext",
     "efficientnet",
+    "regnet",
     "vgg",
 )
 """Modules of this folder."""
