@@ -19,8 +19,8 @@ And restrictions, so that there is one way to say each thing:
   for all axes), `repeats` of Tile, `scales` or `sizes` (four numbers) of Resize, `min` and `max` of Clip, `ratio` of
   Dropout. `Cast` has `to` as a numpy name. Gather's indices are a parameter.
 - Meanings are those of the newest opset: `Softmax` and `LogSoftmax` act along one axis, by default the last (opset
-  13); `BatchNormalization` is the inference form; an even `size` of `LRN` has the odd channel behind. A reader of
-  older files says the same in these terms.
+  13); `BatchNormalization` is the inference form, the arrays of `GroupNormalization` go by channel (opset 21); an even
+  `size` of `LRN` has the odd channel behind. A reader of older files says the same in these terms.
 - Arrays are parameters. One that is added behind a `Conv`, `ConvTranspose`, `Gemm` or `MatMul` without a bias becomes
   its bias, and an `Add` or `Sub` behind a `Mul` or `Div` per channel one layer with it, under the name of the first;
   the second's name stays that of a layer that does nothing.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FAMILIES = (
     "convnext",
     "efficientnet",
+    "pytorchcv_resnet",
     "regnet",
     "vgg",
 )

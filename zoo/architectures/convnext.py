@@ -4,10 +4,13 @@ A block is a depthwise 7x7 convolution, a normalisation of each position's chann
 times as wide between them. The first version scales its result by stored numbers (layer scale), V2 instead scales the
 wide map by the length of each channel relative to the others' (global response normalisation).
 
-Numbers of the networks: pytorch/vision torchvision/models/convnext.py; huggingface's pytorch-image-models
-timm/models/convnext.py. In timm, `-ols` have overlapping 3x3 convolutions as stem, `-hnf` normalise before they
-average, `-rms` divide by the root of a mean square instead of a whole normalisation, `-mlp` have a hidden layer before
-the classifier. The 1x1 convolutions are stored as dense layers, but for the smaller of timm's networks (`conv_mlp`).
+Numbers of the networks: facebookresearch/ConvNeXt models/convnext.py and ConvNeXt-V2 models/convnextv2.py (dialect
+`facebook`); pytorch/vision torchvision/models/convnext.py; huggingface's pytorch-image-models timm/models/convnext.py.
+Dialects differ in names, and in how many axes an array is stored with: the 1x1 convolutions are stored as dense layers
+but for the smaller of timm's networks (`conv_mlp`).
+
+In timm, `-ols` have overlapping 3x3 convolutions as stem, `-hnf` normalise before they average, `-rms` divide by the
+root of a mean square instead of a whole normalisation, `-mlp` have a hidden layer before the classifier.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ class Variant:
     hidden: int = 0
     """Features of a layer before the classifier, if there is one."""
     conv_mlp: bool = False
-    """Stored as convolutions' kernels; else as dense layers'."""
+    """In timm, 1x1 convolutions are stored as such; else as dense layers."""
     act: str = "gelu"
     epsilon: float = 1e-6
     """Of normalisations."""
@@ -87,6 +90,10 @@ VARIANTS: Mapping[str, Variant] = {
 PUBLISHED: Mapping[str, Sequence[str]] = {
     "torchvision": tuple(f"convnext-{name}" for name in ("tiny", "small", "base", "large")),
     "timm": tuple(VARIANTS),
+    "facebook": (
+        *(f"convnext-{name}" for name in ("tiny", "small", "base", "large", "xlarge")),
+        *(f"convnextv2-{name}" for name in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge")),
+    ),
 }
 TIMM = {name.replace("-", "_"): (name, "timm") for name in VARIANTS}
 
@@ -113,6 +120,13 @@ class Dialect:
     last_norm: str
     flatten: str
     classifier: str
+    scale_shape: tuple[int, ...] = (-1,)
+    """How layer scale is stored; -1 stands for its channels."""
+    response_arrays: tuple[str, str] = (".weight", ".bias")
+    """Suffixes of gain and shift of a global response normalisation."""
+    response_shape: tuple[int, ...] = (-1,)
+    conv_mlp: bool = False
+    """Whether it distinguishes networks whose 1x1 convolutions are stored as such."""
 
 
 DIALECTS: Mapping[str, Dialect] = {
@@ -131,6 +145,7 @@ DIALECTS: Mapping[str, Dialect] = {
         last_norm="classifier.0",
         flatten="classifier.1",
         classifier="classifier.2",
+        scale_shape=(-1, 1, 1),
     ),
     "timm": Dialect(
         stem="stem.{layer}",
@@ -147,6 +162,25 @@ DIALECTS: Mapping[str, Dialect] = {
         last_norm="head.norm",
         flatten="head.flatten",
         classifier="head.fc",
+        conv_mlp=True,
+    ),
+    "facebook": Dialect(
+        stem="downsample_layers.0.{layer}",
+        down="downsample_layers.{stage}.{layer}",
+        block="stages.{stage}.{unit}.{layer}",
+        depthwise="dwconv",
+        norm="norm",
+        wide="pwconv1",
+        act="act",
+        narrow="pwconv2",
+        scale="gamma",
+        response="grn",
+        pool="mean",
+        last_norm="norm",
+        flatten="flatten",
+        classifier="head",
+        response_arrays=(".gamma", ".beta"),
+        response_shape=(1, 1, 1, -1),
     ),
 }
 
@@ -188,34 +222,38 @@ def _block(net: Net, numbers: Variant, names: Dialect, value: str, block: str, k
     channels = net.channels[value]
     result = net.conv(value, name(names.depthwise), channels, kernel, groups=channels, bias=True)
     result = _norm(net, numbers, result, name(names.norm))
-    result = _dense(net, numbers, result, name(names.wide), WIDER * channels)
+    matrices = not (numbers.conv_mlp and names.conv_mlp)
+    result = _dense(net, result, name(names.wide), WIDER * channels, matrices)
     result = net.act(result, name(names.act), numbers.act)
     if numbers.response:
-        result = _response(net, result, name(names.response))
-    result = _dense(net, numbers, result, name(names.narrow), channels)
+        result = _response(net, names, result, name(names.response))
+    result = _dense(net, result, name(names.narrow), channels, matrices)
     if not numbers.response:
-        stored = (channels, 1, 1) if names.scale == "layer_scale" else (channels,)
-        scale = net.param(name(names.scale), channels, 1, 1, stored=stored)
+        scale = _per_channel(net, name(names.scale), channels, names.scale_shape)
         result = net.node("Mul", name("scaled"), result, scale)
     return net.add(name("add"), result, value)
 
 
-def _dense(net: Net, numbers: Variant, value: str, name: str, out: int) -> str:
-    """A 1x1 convolution, whose kernel may be stored as a dense layer's."""
+def _per_channel(net: Net, name: str, channels: int, stored: tuple[int, ...]) -> str:
+    return net.param(name, channels, 1, 1, stored=tuple(channels if n == -1 else n for n in stored))
+
+
+def _dense(net: Net, value: str, name: str, out: int, matrix: bool) -> str:
+    """A 1x1 convolution, whose kernel may be stored as a dense layer's matrix."""
     result = net.conv(value, name, out, bias=True)
-    if not numbers.conv_mlp:
+    if matrix:
         net.param(f"{name}.weight", out, net.channels[value], 1, 1, stored=(out, net.channels[value]))
     return result
 
 
-def _response(net: Net, value: str, name: str) -> str:
+def _response(net: Net, names: Dialect, value: str, name: str) -> str:
     """Global response normalisation: x + (gain * x * length / mean length + shift), a length being a channel's."""
     channels = net.channels[value]
     length = net.node("ReduceL2", f"{name}.length", value, axes=(2, 3), keepdims=1)
     mean = net.node("ReduceMean", f"{name}.mean", length, axes=(1,), keepdims=1, channels=1)
     mean = net.node("Add", f"{name}.mean_epsilon", mean, net.param(f"{name}.epsilon", stored=1e-6))
     share = net.node("Div", f"{name}.share", length, mean)
-    gain, shift = (net.param(name + suffix, channels, 1, 1, stored=(channels,)) for suffix in (".weight", ".bias"))
+    gain, shift = (_per_channel(net, name + suffix, channels, names.response_shape) for suffix in names.response_arrays)
     gate = net.node("Mul", f"{name}.gain", share, gain)
     gate = net.node("Add", f"{name}.gate", gate, net.param(f"{name}.one", stored=1.0))
     return net.node("Add", name, net.node("Mul", f"{name}.gated", value, gate), shift)
@@ -236,7 +274,7 @@ def _norm(net: Net, numbers: Variant, value: str, name: str) -> str:
         power = net.node("Mul", f"{name}.variance", power, net.param(f"{name}.n", stored=channels / (channels - 1)))
     power = net.node("Add", f"{name}.power_epsilon", power, net.param(f"{name}.epsilon", stored=numbers.epsilon))
     normed = net.node("Div", f"{name}.normalised", value, net.node("Sqrt", f"{name}.root", power))
-    return net.node("Mul", name, normed, net.param(f"{name}.weight", channels, 1, 1, stored=(channels,)))
+    return net.node("Mul", name, normed, _per_channel(net, f"{name}.weight", channels, (-1,)))
 
 
 def _head(net: Net, numbers: Variant, names: Dialect, value: str, classes: int) -> str:
