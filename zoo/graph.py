@@ -19,8 +19,8 @@ And restrictions, so that there is one way to say each thing:
   for all axes), `repeats` of Tile, `scales` or `sizes` (four numbers) of Resize, `min` and `max` of Clip, `ratio` of
   Dropout. `Cast` has `to` as a numpy name. Gather's indices are a parameter.
 - Meanings are those of the newest opset: `Softmax` and `LogSoftmax` act along one axis, by default the last (opset
-  13); `BatchNormalization` is the inference form; an even `size` of `LRN` has the odd channel behind. A reader of
-  older files says the same in these terms.
+  13); `BatchNormalization` is the inference form, the arrays of `GroupNormalization` go by channel (opset 21); an even
+  `size` of `LRN` has the odd channel behind. A reader of older files says the same in these terms.
 - Arrays are parameters. One that is added behind a `Conv`, `ConvTranspose`, `Gemm` or `MatMul` without a bias becomes
   its bias, and an `Add` or `Sub` behind a `Mul` or `Div` per channel one layer with it, under the name of the first;
   the second's name stays that of a layer that does nothing.
@@ -46,18 +46,21 @@ class Param:
     Args:
         shape: as the Graph's nodes take it.
         stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's
-            (`HWC8` where it makes eight maps of each channel) and `IO` a dense layer's, all as TensorFlow has them;
-            `ones`: not in the file, because it is 1 everywhere.
+            (`HWC8` where it makes eight maps of each channel) and `IO` a dense layer's, all as TensorFlow has them; a
+            shape: the same numbers with fewer or more axes of size 1; `ones`, or a number: not in the file, because it
+            is that everywhere.
     """
 
     shape: tuple[int, ...]
-    stored: str = "as is"
+    stored: str | tuple[int, ...] | float = "as is"
 
     @property
     def shape_in_file(self) -> tuple[int, ...] | None:
         """Shape of the origin's array; None if there is none."""
-        if self.stored == "ones":
+        if self.stored == "ones" or isinstance(self.stored, float):
             return None
+        if isinstance(self.stored, tuple):
+            return self.stored
         if self.stored.startswith("HWC"):
             maps, (out, _, rows, columns) = int(self.stored[3:]), self.shape
             return rows, columns, out // maps, maps
@@ -65,9 +68,16 @@ class Param:
 
     def of(self, stored: np.ndarray) -> np.ndarray:
         """Returns the origin's array as the Graph takes it: a view, with its axes in another order."""
-        if self.stored.startswith("HWC"):
+        if isinstance(self.stored, tuple):
+            return stored.reshape(self.shape)
+        if isinstance(self.stored, str) and self.stored.startswith("HWC"):
             return stored.transpose(2, 3, 0, 1).reshape(self.shape)
-        return stored.transpose(np.argsort(_AXES[self.stored])) if self.stored in _AXES else stored
+        axes = _AXES.get(self.stored) if isinstance(self.stored, str) else None
+        return stored if axes is None else stored.transpose(np.argsort(axes))
+
+    def everywhere(self) -> np.ndarray:
+        """Returns the array of a parameter that is not in the file."""
+        return np.full(self.shape, self.stored if isinstance(self.stored, float) else 1, np.float32)
 
 
 # Axis of the Graph's array (OIHW, or OI) that each axis of the file's array is.
@@ -150,8 +160,7 @@ class Graph:
             )
         unused = {name: reason for name, reason in extra.items() if reason is not None}
         bound = {
-            name: param.of(arrays[name]) if name in expected else np.ones(param.shape, np.float32)
-            for name, param in declared.items()
+            name: param.of(arrays[name]) if name in expected else param.everywhere() for name, param in declared.items()
         }
         return replace(self, params={**self.params, **bound}, unused=unused, ignored={})
 

@@ -148,6 +148,23 @@ def _like_channels(node: Node, shapes: Shapes) -> list[Shape]:
     return [shape]
 
 
+def _group_norm(node: Node, shapes: Shapes) -> list[Shape]:
+    groups, channels = int(node.attrs["num_groups"]), _given(shapes)[1]
+    if groups < 1 or channels % groups:
+        raise ValueError(f"splits {channels} channels into {groups} groups")
+    return _like_channels(node, shapes)
+
+
+def _layer_norm(node: Node, shapes: Shapes) -> list[Shape]:
+    """Each array broadcasts to the axes that are normalised."""
+    shape = _given(shapes)
+    rest = shape[_axis(node.attrs.get("axis", -1), len(shape)) :]
+    for given in shapes[1:]:
+        if given is not None and broadcast([rest, given]) != rest:
+            raise ValueError(f"array of shape {told(given)} does not fit axes {told(rest)}")
+    return [shape]
+
+
 def _prelu(node: Node, shapes: Shapes) -> list[Shape]:
     shape = _given(shapes)
     if broadcast([shape, _given(shapes, 1)]) != shape:
@@ -463,6 +480,8 @@ RULES: dict[str, Rule] = {
     "Flatten": _flatten,
     "Gather": _gather,
     "Gemm": _gemm,
+    "GroupNormalization": _group_norm,
+    "LayerNormalization": _layer_norm,
     "MatMul": _matmul,
     "PRelu": _prelu,
     "Pad": _pad,

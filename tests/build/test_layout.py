@@ -253,3 +253,18 @@ def test_shapes_and_attributes_that_do_not_fit_are_one_line(odd: Node) -> None:
     with pytest.raises(FormatError, match=r"^net: t \(") as told:
         build(Graph("net", {"x": (3, 6, 5)}, ("t", "pool"), nodes, params))
     assert "\n" not in str(told.value)
+
+
+def test_normalising_channels_between_transpositions_moves_nothing() -> None:
+    nodes = (
+        node("Transpose", "last", "x", perm=(0, 2, 3, 1)),
+        node("LayerNormalization", "norm", "last", "g", "b", axis=3, epsilon=1e-3),
+        node("Transpose", "first", "norm", perm=(0, 3, 1, 2)),
+    )
+    model = model_of(*nodes, g=weights(3), b=weights(3))
+    assert kinds(model) == {"LayerNormalization": 1}
+
+
+def test_a_layer_normalisation_along_the_batch_is_refused() -> None:
+    with pytest.raises(FormatError, match=r"norm \(LayerNormalization\).*along the batch"):
+        model_of(node("LayerNormalization", "norm", "x", "g", axis=0), g=weights(2, 3, 6, 5))

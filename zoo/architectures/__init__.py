@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FAMILIES = (
+    "convnext",
     "efficientnet",
     "googlenet",
     "inception_resnet_v2",
@@ -36,6 +37,8 @@ FAMILIES = (
     "mobilenet_v1",
     "nasnet",
     "polynet",
+    "pytorchcv_resnet",
+    "regnet",
     "vgg",
     "xception",
 )

@@ -103,7 +103,7 @@ class Net:
         self.channels[name] = self.channels[inputs[0]] if channels is None else channels
         return name
 
-    def param(self, name: str, *shape: int, stored: str = "as is") -> str:
+    def param(self, name: str, *shape: int, stored: str | tuple[int, ...] | float = "as is") -> str:
         """Declares an array by its shape in the Graph; `stored` is how the origin's file lays it out (`Param`)."""
         self.params[name] = Param(shape, stored)
         return name
@@ -143,6 +143,19 @@ class Net:
             stored.insert(0, self.param(gamma, channels, stored="ones"))
         epsilon = self.style.epsilon if epsilon is None else epsilon
         return self.node("BatchNormalization", name, value, *stored, epsilon=epsilon)
+
+    def layer_norm(self, value: str, name: str, epsilon: float) -> str:
+        """Normalisation over the channels of each position, (N, C, H, W)."""
+        channels = self.channels[value]
+        arrays = [self.param(name + suffix, channels) for suffix in self.style.norm[:2]]
+        last = self.node("Transpose", f"{name}.channels_last", value, perm=(0, 2, 3, 1), channels=channels)
+        normed = self.node("LayerNormalization", name, last, *arrays, axis=3, epsilon=epsilon)
+        return self.node("Transpose", f"{name}.channels_first", normed, perm=(0, 3, 1, 2), channels=channels)
+
+    def group_norm(self, value: str, name: str, groups: int, epsilon: float = 1e-5) -> str:
+        """Normalisation over all positions and the channels of a group."""
+        arrays = [self.param(name + suffix, self.channels[value]) for suffix in self.style.norm[:2]]
+        return self.node("GroupNormalization", name, value, *arrays, num_groups=groups, epsilon=epsilon)
 
     def act(self, value: str, name: str, kind: str) -> str:
         """Activation: a key of `ACTIVATIONS`, or `silu`, `hard_swish` as TensorFlow spells it, or `linear` for none."""

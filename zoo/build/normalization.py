@@ -1,4 +1,4 @@
-"""Normalisation, and PRelu: ops whose arrays go along the channels."""
+"""Normalisation, and PRelu: ops whose arrays go along the channels, or along the axes that are normalised."""
 
 from __future__ import annotations
 
@@ -42,6 +42,45 @@ def instance_normalization(context: Context, node: Node) -> Value:
         value.tensor,
         {"gamma": context.array(node, 1), "beta": context.array(node, 2)},
         groups=-1,
+        axis=value.feature_axis(1),
+        epsilon=float(node.attrs.get("epsilon", 1e-5)),
+    )
+    return value._replace(tensor=tensor)
+
+
+def layer_normalization(context: Context, node: Node) -> Value:
+    """ONNX LayerNormalization: over all axes from one on, wherever the tensor has them."""
+    value = context.value(node)
+    axis = int(node.attrs.get("axis", -1))
+    origin = range(value.rank)[axis:]
+    axes = sorted(value.feature_axis(axis) % value.rank for axis in origin)
+    weights = {"gamma": context.array(node, 1)}
+    if len(node.inputs) > 2 and node.inputs[2]:
+        weights["beta"] = context.array(node, 2)
+    shape = tuple(int(value.shape[axis] or 0) for axis in origin)
+    moved = [value.order[axis] - origin[0] for axis in axes]
+    weights = {name: np.broadcast_to(array, shape).transpose(moved) for name, array in weights.items()}
+    tensor = context.layer(
+        keras.layers.LayerNormalization,
+        node,
+        value.tensor,
+        weights,
+        axis=-1 if axes == [value.rank - 1] else axes,
+        epsilon=float(node.attrs.get("epsilon", 1e-5)),
+        center="beta" in weights,
+    )
+    return value._replace(tensor=tensor)
+
+
+def group_normalization(context: Context, node: Node) -> Value:
+    """ONNX GroupNormalization, with scale and bias per channel as since opset 21."""
+    value = context.value(node)
+    tensor = context.layer(
+        keras.layers.GroupNormalization,
+        node,
+        value.tensor,
+        {"gamma": context.array(node, 1), "beta": context.array(node, 2)},
+        groups=int(node.attrs["num_groups"]),
         axis=value.feature_axis(1),
         epsilon=float(node.attrs.get("epsilon", 1e-5)),
     )
@@ -106,8 +145,10 @@ def prelu(context: Context, node: Node) -> Value:
 
 OPS: dict[str, Op] = {
     "BatchNormalization": batch_normalization,
+    "GroupNormalization": group_normalization,
     "InstanceNormalization": instance_normalization,
     "LRN": lrn,
+    "LayerNormalization": layer_normalization,
     "LpNormalization": lp_normalization,
     "PRelu": prelu,
 }

@@ -275,6 +275,54 @@ one(
     g=random(3),
     b=random(3),
 )
+one(
+    "GroupNormalization",
+    "GroupNormalization",
+    lambda x, p: F.group_norm(x, 2, p["g"], p["b"], 0.02),
+    shape=(6, 4, 5),
+    attrs={"epsilon": 0.02, "num_groups": 2},
+    inputs=("x", "g", "b"),
+    g=random(6),
+    b=random(6),
+)
+one(
+    "LayerNormalization",
+    "LayerNormalization",
+    lambda x, p: F.layer_norm(x, (5,), p["g"], p["b"], 0.02),
+    attrs={"epsilon": 0.02},
+    inputs=("x", "g", "b"),
+    g=random(5),
+    b=random(5),
+)
+one(
+    "LayerNormalization_axes",
+    "LayerNormalization",
+    lambda x, p: F.layer_norm(x, (4, 5), p["g"]),
+    attrs={"axis": 2},
+    inputs=("x", "g"),
+    g=random(4, 5),
+)
+one(
+    "LayerNormalization_image",
+    "LayerNormalization",
+    lambda x, p: F.layer_norm(x, (3, 4, 5), p["g"], p["b"]),
+    attrs={"axis": 1},
+    inputs=("x", "g", "b"),
+    g=random(3, 4, 5),
+    b=random(3, 4, 5),
+)
+nodes = [
+    ["Transpose", "last", ["x"], {"perm": [0, 2, 3, 1]}],
+    ["LayerNormalization", "norm", ["last", "g", "b"], {"epsilon": 0.02}],
+    ["Transpose", "back", ["norm"], {"perm": [0, 3, 1, 2]}],
+]
+case(
+    "LayerNormalization_channels",
+    (3, 4, 5),
+    nodes,
+    {"g": random(3), "b": random(3)},
+    lambda x, p: F.layer_norm(x.permute(0, 2, 3, 1), (3,), p["g"], p["b"], 0.02).permute(0, 3, 1, 2),
+)
 one("LpNormalization", "LpNormalization", lambda x, p: F.normalize(x, 2, 1), attrs={"axis": 1})
 one("LpNormalization_rows", "LpNormalization", lambda x, p: F.normalize(x, 2, 2), attrs={"axis": 2})
 one("LpNormalization_1", "LpNormalization", lambda x, p: F.normalize(x, 1, 1), attrs={"axis": 1, "p": 1})

@@ -326,6 +326,17 @@ def storage():
     one("int32_data", "Gather", {"axis": 1}, arrays={"k": short})
 
 
+def more_norms():
+    """Along the channels, and with arrays of other shapes than usual."""
+    turned = [("Transpose", "x", "t", {"perm": [0, 2, 3, 1]}), ("LayerNormalization", "t g b", "n", {"epsilon": 1e-3}),
+              ("Transpose", "n", "y", {"perm": [0, 3, 1, 2]})]  # fmt: skip
+    case("layer_norm_channels", 17, turned, {"g": f(3), "b": f(3)})
+    one("layer_norm_one_number", "LayerNormalization", {"axis": 2}, opset=17, arrays={"g": f(1), "b": f(6)})
+    one("layer_norm_of_the_whole_shape", "LayerNormalization", opset=17, arrays={"g": f(3, 7, 6), "b": f(6)})
+    group = {"g": f(2), "b": f(2)}
+    one("group_norm_18", "GroupNormalization", {"num_groups": 2}, opset=18, arrays=group, shape=(6, 5, 4))
+
+
 # ---------------------------------------------------------------------------------------------------------------- runs
 
 
@@ -351,8 +362,8 @@ def make_ops():
     global COUNT
     shutil.rmtree(HERE / "ops", ignore_errors=True)
     (HERE / "ops").mkdir()
-    for make in (windows, dense_and_norms, activations, arithmetic, moves, exported, storage):
-        COUNT = 2 if make in (moves, exported, dense_and_norms) else 1
+    for make in (windows, dense_and_norms, activations, arithmetic, moves, exported, storage, more_norms):
+        COUNT = 2 if make in (moves, exported, dense_and_norms, more_norms) else 1
         make()
     arrays = {}
     for name, (model, x) in CASES.items():

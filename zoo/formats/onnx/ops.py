@@ -230,12 +230,24 @@ def layer_normalization(step: Step) -> Value:
     value = step.value()
     first = step.axis(step.integer("axis", -1), len(value.shape))
     axes = tuple(range(first, len(value.shape)))
+    epsilon = step.real("epsilon", 1e-5)
     centre = step.layer.op == "LayerNormalization"
-    made = _normalised(step, value.name, axes, step.real("epsilon", 1e-5), centre=centre)
+    given = [i for i in (1, 2) if step.given(i)]
+    if centre and given[:1] == [1] and all(_fits(step.inputs[i], value.shape[first:]) for i in given):
+        names = [value.name, *(step.name(i) for i in given)]
+        return step.node("LayerNormalization", names, axis=first, epsilon=epsilon)
+    made = _normalised(step, value.name, axes, epsilon, centre=centre)
     if not step.given(2):
         return step.node("Mul", [made.name, step.name(1)])
     scaled = step.node("Mul", [made.name, step.name(1)], suffix="scaled")
     return step.node("Add", [scaled.name, step.name(2)])
+
+
+def _fits(item: Known | Value | None, shape: tuple[int, ...]) -> bool:
+    """Whether it is a stored array that broadcasts to a shape."""
+    if not isinstance(item, Known) or item.array.ndim > len(shape):
+        return False
+    return all(n in (1, m) for n, m in zip(item.array.shape[::-1], shape[::-1], strict=False))
 
 
 def group_normalization(step: Step) -> Value:
@@ -245,14 +257,11 @@ def group_normalization(step: Step) -> Value:
     scale, bias = step.known(1), step.known(2)
     if groups < 1 or channels % groups or scale is None or bias is None:
         raise step.damaged(f"splits {channels} channels into {groups} groups, or lacks scale or bias")
+    names = [step.name(1), step.name(2)]
     if step.opset < 21:
-        scale, bias = (np.repeat(array.reshape(-1), channels // groups) for array in (scale, bias))
-    grouped = (0, groups, channels // groups * value.shape[2] * value.shape[3])
-    apart = step.node("Reshape", [value.name], suffix="groups", shape=grouped)
-    made = _normalised(step, apart.name, (2,), step.real("epsilon", 1e-5))
-    whole = step.node("Reshape", [made.name], suffix="channels", shape=(0, *value.shape[1:]))
-    scaled = step.node("Mul", [whole.name, _folded(step, 1, scale.reshape(-1, 1, 1))], suffix="scaled")
-    return step.node("Add", [scaled.name, _folded(step, 2, bias.reshape(-1, 1, 1))])
+        each = [np.repeat(array.reshape(-1), channels // groups) for array in (scale, bias)]
+        names = [_folded(step, i, array) for i, array in enumerate(each, 1)]
+    return step.node("GroupNormalization", [value.name, *names], num_groups=groups, epsilon=step.real("epsilon", 1e-5))
 
 
 def mean_variance_normalization(step: Step) -> Value:
