@@ -46,7 +46,8 @@ class Param:
     Args:
         shape: as the Graph's nodes take it.
         stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's and
-            `IO` a dense layer's, all as TensorFlow has them; `ones`: not in the file, because it is 1 everywhere.
+            `IO` a dense layer's, all as TensorFlow has them; `OIW` a one-dimensional convolution's, which the Graph
+            has as one of a single row; `ones`: not in the file, because it is 1 everywhere.
     """
 
     shape: tuple[int, ...]
@@ -57,10 +58,14 @@ class Param:
         """Shape of the origin's array; None if there is none."""
         if self.stored == "ones":
             return None
+        if self.stored == "OIW":
+            return (*self.shape[:2], self.shape[3])
         return tuple(self.shape[axis] for axis in _AXES[self.stored]) if self.stored in _AXES else self.shape
 
     def of(self, stored: np.ndarray) -> np.ndarray:
-        """Returns the origin's array as the Graph takes it: a view, with its axes in another order."""
+        """Returns the origin's array as the Graph takes it: a view, with its axes in another order or one more."""
+        if self.stored == "OIW":
+            return stored[:, :, None]
         return stored.transpose(np.argsort(_AXES[self.stored])) if self.stored in _AXES else stored
 
 

@@ -138,6 +138,12 @@ class Net:
         epsilon = self.style.epsilon if epsilon is None else epsilon
         return self.node("BatchNormalization", name, value, *stored, epsilon=epsilon)
 
+    def group_norm(self, value: str, name: str, groups: int = 32, *, epsilon: float | None = None) -> str:
+        """Normalisation by the statistics of each image's own channels, in groups; scale and offset per channel."""
+        gamma, beta = (self.param(name + suffix, self.channels[value]) for suffix in self.style.norm[:2])
+        epsilon = self.style.epsilon if epsilon is None else epsilon
+        return self.node("GroupNormalization", name, value, gamma, beta, num_groups=groups, epsilon=epsilon)
+
     def act(self, value: str, name: str, kind: str) -> str:
         """Activation: a key of `ACTIVATIONS`, or `silu`, `hard_swish` as TensorFlow spells it, or `linear` for none."""
         if kind == "linear":
@@ -171,6 +177,11 @@ class Net:
             "AveragePool", value, name, kernel, stride, pad, ceil_mode=int(ceil), count_include_pad=counts
         )
 
+    def blur_pool(self, value: str, name: str, stride: int = 2) -> str:
+        """Binomial 3x3 filter over reflected borders (timm's BlurPool2d): two averages over 2x2 are its numbers."""
+        value = self.node("Pad", f"{name}.pad", value, pads=(0, 0, 1, 1) * 2, mode="reflect")
+        return self.avg_pool(self.avg_pool(value, f"{name}.blur", 2, 1), name, 2, stride)
+
     def global_pool(self, value: str, name: str) -> str:
         """Average over all positions, (N, C, 1, 1)."""
         return self.node("GlobalAveragePool", name, value)
@@ -199,6 +210,16 @@ class Net:
         gates = self.global_pool(value, f"{name}.pool")
         gates = self.act(self.conv(gates, reduce, squeezed, bias=bias), f"{reduce}.act", act)
         gates = self.act(self.conv(gates, expand, self.channels[value], bias=bias), f"{expand}.gate", gate)
+        return self.node("Mul", name, value, gates)
+
+    def eca(self, value: str, name: str, kernel: int) -> str:
+        """Scales channels by what a convolution along them, `name`.conv, makes of their averages (timm's EcaModule)."""
+        row = self.node("Transpose", f"{name}.row", self.global_pool(value, f"{name}.pool"), perm=(0, 2, 3, 1))
+        weight = self.param(f"{name}.conv{self.style.kernel}", 1, 1, 1, kernel, stored="OIW")
+        pads = (0, kernel // 2) * 2
+        row = self.node("Conv", f"{name}.conv", row, weight, channels=1, kernel_shape=(1, kernel), pads=pads)
+        gates = self.act(row, f"{name}.gate", "sigmoid")
+        gates = self.node("Transpose", f"{name}.gates", gates, channels=self.channels[value], perm=(0, 3, 1, 2))
         return self.node("Mul", name, value, gates)
 
     # ------------------------------------------------------------------------------------------------------- windows

@@ -48,6 +48,21 @@ def instance_normalization(context: Context, node: Node) -> Value:
     return value._replace(tensor=tensor)
 
 
+def group_normalization(context: Context, node: Node) -> Value:
+    """ONNX GroupNormalization as of opset 21: statistics per group, scale and offset per channel."""
+    value = context.value(node)
+    tensor = context.layer(
+        keras.layers.GroupNormalization,
+        node,
+        value.tensor,
+        {"gamma": context.array(node, 1), "beta": context.array(node, 2)},
+        groups=int(node.attrs["num_groups"]),
+        axis=value.feature_axis(1),
+        epsilon=float(node.attrs.get("epsilon", 1e-5)),
+    )
+    return value._replace(tensor=tensor)
+
+
 def lp_normalization(context: Context, node: Node) -> Value:
     """ONNX LpNormalization: divides by the norm along one axis."""
     value = context.value(node)
@@ -106,6 +121,7 @@ def prelu(context: Context, node: Node) -> Value:
 
 OPS: dict[str, Op] = {
     "BatchNormalization": batch_normalization,
+    "GroupNormalization": group_normalization,
     "InstanceNormalization": instance_normalization,
     "LRN": lrn,
     "LpNormalization": lp_normalization,
