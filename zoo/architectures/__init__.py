@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "efficientnet",
+    "res2net",
+    "resnet",
     "vgg",
 )
 """Modules of this folder."""

@@ -6,7 +6,7 @@ suffix; `Style` says which suffixes, and what else a publisher's framework does 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -197,6 +197,13 @@ class Net:
     def add(self, name: str, *values: str) -> str:
         """Sum of two or more values of one shape."""
         return self.node("Add" if len(values) == 2 else "Sum", name, *values)
+
+    def split(self, value: str, name: str, sizes: Sequence[int]) -> list[str]:
+        """Cuts the channels into parts of these sizes."""
+        parts = [f"{name}.{index}" for index in range(len(sizes))]
+        self.nodes.append(Node("Split", name, (value,), tuple(parts), {"axis": 1, "split": tuple(sizes)}))
+        self.channels |= dict(zip(parts, sizes, strict=True))
+        return parts
 
     def concat(self, name: str, *values: str) -> str:
         """Values one behind the other along the channels."""
