@@ -16,7 +16,7 @@ import functools
 import importlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from zoo.errors import UsageError
 from zoo.graph import Graph, Param
@@ -39,6 +39,8 @@ FAMILIES = (
     "polynet",
     "pytorchcv_resnet",
     "regnet",
+    "res2net",
+    "resnet",
     "vgg",
     "xception",
 )
@@ -132,7 +134,7 @@ def fit(
         if not nearest or distance <= best:
             nearest = {**(nearest if distance == best else {}), key: graph}
             best = distance
-    if best == (0, 0) and len(nearest) > 1:
+    if best == (0, 0) and len({repr(_computed(graph)) for graph in nearest.values()}) > 1:
         choices = " or ".join(f"{variant}/{key}" for key in nearest)
         raise UsageError(f"{where}: its names fit several publishers' {variant}; give architecture={choices}")
     return next(iter(nearest.values())).bind(arrays, where=where, ignore=ignore)
@@ -155,6 +157,15 @@ def _distance(graph: Graph, arrays: Mapping[str, np.ndarray]) -> tuple[int, int]
     lacking = [name for name in shapes if name not in arrays]
     other = [name for name, shape in shapes.items() if name in arrays and tuple(arrays[name].shape) != shape]
     return len(lacking), len(other)
+
+
+def _computed(graph: Graph) -> list[tuple[Any, ...]]:
+    """What a Graph computes, whatever its nodes are called: two publishers may have one network."""
+    number = {value: index for index, value in enumerate(value for node in graph.nodes for value in node.outputs)}
+    return [
+        (node.op, [number.get(value, value) for value in node.inputs], sorted(node.attrs.items()))
+        for node in graph.nodes
+    ]
 
 
 def _modules() -> list[_Family]:

@@ -6,7 +6,7 @@ suffix; `Style` says which suffixes, and what else a publisher's framework does 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -152,10 +152,11 @@ class Net:
         normed = self.node("LayerNormalization", name, last, *arrays, axis=3, epsilon=epsilon)
         return self.node("Transpose", f"{name}.channels_first", normed, perm=(0, 3, 1, 2), channels=channels)
 
-    def group_norm(self, value: str, name: str, groups: int, epsilon: float = 1e-5) -> str:
-        """Normalisation over all positions and the channels of a group."""
-        arrays = [self.param(name + suffix, self.channels[value]) for suffix in self.style.norm[:2]]
-        return self.node("GroupNormalization", name, value, *arrays, num_groups=groups, epsilon=epsilon)
+    def group_norm(self, value: str, name: str, groups: int = 32, *, epsilon: float | None = None) -> str:
+        """Normalisation by the statistics of each image's own channels, in groups; scale and offset per channel."""
+        gamma, beta = (self.param(name + suffix, self.channels[value]) for suffix in self.style.norm[:2])
+        epsilon = self.style.epsilon if epsilon is None else epsilon
+        return self.node("GroupNormalization", name, value, gamma, beta, num_groups=groups, epsilon=epsilon)
 
     def act(self, value: str, name: str, kind: str) -> str:
         """Activation: a key of `ACTIVATIONS`, or `silu`, `hard_swish` as TensorFlow spells it, or `linear` for none."""
@@ -190,6 +191,11 @@ class Net:
             "AveragePool", value, name, kernel, stride, pad, ceil_mode=int(ceil), count_include_pad=counts
         )
 
+    def blur_pool(self, value: str, name: str, stride: int = 2) -> str:
+        """Binomial 3x3 filter over reflected borders (timm's BlurPool2d): two averages over 2x2 are its numbers."""
+        value = self.node("Pad", f"{name}.pad", value, pads=(0, 0, 1, 1) * 2, mode="reflect")
+        return self.avg_pool(self.avg_pool(value, f"{name}.blur", 2, 1), name, 2, stride)
+
     def global_pool(self, value: str, name: str) -> str:
         """Average over all positions, (N, C, 1, 1)."""
         return self.node("GlobalAveragePool", name, value)
@@ -213,6 +219,13 @@ class Net:
         """Sum of two or more values of one shape."""
         return self.node("Add" if len(values) == 2 else "Sum", name, *values)
 
+    def split(self, value: str, name: str, sizes: Sequence[int]) -> list[str]:
+        """Cuts the channels into parts of these sizes."""
+        parts = [f"{name}.{index}" for index in range(len(sizes))]
+        self.nodes.append(Node("Split", name, (value,), tuple(parts), {"axis": 1, "split": tuple(sizes)}))
+        self.channels |= dict(zip(parts, sizes, strict=True))
+        return parts
+
     def concat(self, name: str, *values: str) -> str:
         """Values one behind the other along the channels."""
         return self.node("Concat", name, *values, channels=sum(self.channels[value] for value in values), axis=1)
@@ -232,6 +245,16 @@ class Net:
         gates = self.global_pool(value, f"{name}.pool")
         gates = self.act(self.conv(gates, reduce, squeezed, bias=bias), f"{reduce}.act", act)
         gates = self.act(self.conv(gates, expand, self.channels[value], bias=bias), f"{expand}.gate", gate)
+        return self.node("Mul", name, value, gates)
+
+    def eca(self, value: str, name: str, kernel: int) -> str:
+        """Scales channels by what a convolution along them, `name`.conv, makes of their averages (timm's EcaModule)."""
+        row = self.node("Transpose", f"{name}.row", self.global_pool(value, f"{name}.pool"), perm=(0, 2, 3, 1))
+        weight = self.param(f"{name}.conv{self.style.kernel}", 1, 1, 1, kernel, stored=(1, 1, kernel))
+        pads = (0, kernel // 2) * 2
+        row = self.node("Conv", f"{name}.conv", row, weight, channels=1, kernel_shape=(1, kernel), pads=pads)
+        gates = self.act(row, f"{name}.gate", "sigmoid")
+        gates = self.node("Transpose", f"{name}.gates", gates, channels=self.channels[value], perm=(0, 3, 1, 2))
         return self.node("Mul", name, value, gates)
 
     # ------------------------------------------------------------------------------------------------------- windows
