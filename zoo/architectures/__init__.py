@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 FAMILIES = (
+    "dpn",
     "efficientnet",
+    "senet",
     "vgg",
 )
 """Modules of this folder."""
