@@ -47,10 +47,13 @@ class Param:
         shape: as the Graph's nodes take it.
         stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's and
             `IO` a dense layer's, all as TensorFlow has them; `ones`: not in the file, because it is 1 everywhere.
+        standardize: if given, the origin normalises the kernel before each use (weight standardisation): what makes
+            one output gets mean 0 and variance 1, with this epsilon. It is done once, when the file's array is taken.
     """
 
     shape: tuple[int, ...]
     stored: str = "as is"
+    standardize: float | None = None
 
     @property
     def shape_in_file(self) -> tuple[int, ...] | None:
@@ -60,8 +63,16 @@ class Param:
         return tuple(self.shape[axis] for axis in _AXES[self.stored]) if self.stored in _AXES else self.shape
 
     def of(self, stored: np.ndarray) -> np.ndarray:
-        """Returns the origin's array as the Graph takes it: a view, with its axes in another order."""
-        return stored.transpose(np.argsort(_AXES[self.stored])) if self.stored in _AXES else stored
+        """Returns the origin's array as the Graph takes it: a view with its axes in order, or a standardised copy."""
+        array = stored.transpose(np.argsort(_AXES[self.stored])) if self.stored in _AXES else stored
+        return array if self.standardize is None else _standardized(array, self.standardize)
+
+
+def _standardized(kernel: np.ndarray, epsilon: float) -> np.ndarray:
+    rows = kernel.reshape(len(kernel), -1).astype(np.float64)
+    rows -= rows.mean(axis=1, keepdims=True)
+    rows /= np.sqrt(np.square(rows).mean(axis=1, keepdims=True) + epsilon)
+    return rows.reshape(kernel.shape).astype(kernel.dtype)
 
 
 # Axis of the Graph's array (OIHW, or OI) that each axis of the file's array is.

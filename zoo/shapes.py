@@ -449,7 +449,7 @@ RULES: dict[str, Rule] = {
     **_all(_like_first, "ThresholdedRelu Clip Erf Abs Exp Log Sqrt Reciprocal Neg Floor Ceil Round Sign"),
     **_all(_like_first, "Identity Dropout Cast LRN"),
     **_all(_elementwise, "Add Sub Mul Div Pow Max Min Sum Mean Greater Less GreaterOrEqual LessOrEqual Equal Where"),
-    **_all(_like_channels, "BatchNormalization InstanceNormalization"),
+    **_all(_like_channels, "BatchNormalization GroupNormalization InstanceNormalization"),
     **_all(_axis_only, "Softmax LogSoftmax LpNormalization"),
     **_all(_pool, "MaxPool AveragePool LpPool"),
     **_all(_global_pool, "GlobalAveragePool GlobalMaxPool GlobalLpPool"),

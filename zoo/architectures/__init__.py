@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FAMILIES = (
     "dpn",
     "efficientnet",
+    "resnet_tf",
+    "resnetv2",
     "senet",
     "vgg",
 )

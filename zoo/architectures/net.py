@@ -101,18 +101,18 @@ class Net:
         self.channels[name] = self.channels[inputs[0]] if channels is None else channels
         return name
 
-    def param(self, name: str, *shape: int, stored: str = "as is") -> str:
-        """Declares an array by its shape in the Graph; `stored` is how the origin's file lays it out (`Param`)."""
-        self.params[name] = Param(shape, stored)
+    def param(self, name: str, *shape: int, stored: str = "as is", standardize: float | None = None) -> str:
+        """Declares an array by its shape in the Graph; `stored` and `standardize` as in `Param`."""
+        self.params[name] = Param(shape, stored, standardize)
         return name
 
     # -------------------------------------------------------------------------------------------------------- layers
 
     def conv(
         self, value: str, name: str, out: int, kernel: Pair = 1, stride: Pair = 1, *, pad: Padding = None,
-        groups: int = 1, dilation: Pair = 1, bias: bool = False,
+        groups: int = 1, dilation: Pair = 1, bias: bool = False, standardize: float | None = None,
     ) -> str:  # fmt: skip
-        """Convolution; with `groups` as many as channels a depthwise one."""
+        """Convolution; with `groups` as many as channels a depthwise one. `standardize` is that of its `Param`."""
         before = self.channels[value]
         rows, columns = _pair(kernel)
         stored = "HWIO" if self.style.channels_last else "as is"
@@ -120,7 +120,8 @@ class Net:
         if groups == before and groups > 1:
             suffix = self.style.depthwise
             stored = "HWC1" if self.style.channels_last else stored
-        inputs = [value, self.param(name + suffix, out, before // groups, rows, columns, stored=stored)]
+        shape = (out, before // groups, rows, columns)
+        inputs = [value, self.param(name + suffix, *shape, stored=stored, standardize=standardize)]
         if bias:
             inputs.append(self.param(name + self.style.bias, out))
         return self.node(
@@ -137,6 +138,12 @@ class Net:
             stored.insert(0, self.param(gamma, channels, stored="ones"))
         epsilon = self.style.epsilon if epsilon is None else epsilon
         return self.node("BatchNormalization", name, value, *stored, epsilon=epsilon)
+
+    def group_norm(self, value: str, name: str, groups: int, *, epsilon: float | None = None) -> str:
+        """Normalisation of each group of neighbouring channels by its own mean and variance."""
+        stored = [self.param(name + suffix, self.channels[value]) for suffix in self.style.norm[:2]]
+        epsilon = self.style.epsilon if epsilon is None else epsilon
+        return self.node("GroupNormalization", name, value, *stored, num_groups=groups, epsilon=epsilon)
 
     def act(self, value: str, name: str, kind: str) -> str:
         """Activation: a key of `ACTIVATIONS`, or `silu`, `hard_swish` as TensorFlow spells it, or `linear` for none."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import generated
 import numpy as np
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # tf.layers exists with Keras 2 alone
+
 import tensorflow as tf
 import tf_keras.src.legacy_tf_layers as legacy
 
@@ -49,8 +53,12 @@ def _case(make: Callable[[Any], Any], size: int, dtype: Any, run: bool, ignored:
 
         def forward(gain: float, flipped: bool) -> tuple[np.ndarray, None]:
             made = generated.arrays(shapes, gain)
-            for key, variable in names.items():
-                variable.load(made[key].astype(variable.dtype.base_dtype.as_numpy_dtype), session)
+            # One run for all: the session prepares each new set of operations anew.
+            initializers = {key: variable.initializer for key, variable in names.items()}
+            values = {
+                op.inputs[1]: made[key].astype(op.inputs[1].dtype.as_numpy_dtype) for key, op in initializers.items()
+            }
+            session.run(list(initializers.values()), values)
             pixels = generated.image(size)[:, :, :: -1 if flipped else 1]
             return np.asarray(session.run(logits, {x: pixels}), np.float64).reshape(-1), None
 

@@ -275,6 +275,16 @@ one(
     g=random(3),
     b=random(3),
 )
+one(
+    "GroupNormalization",
+    "GroupNormalization",
+    lambda x, p: F.group_norm(x, 3, weight=p["g"], bias=p["b"], eps=0.02),
+    shape=(6, 4, 5),
+    attrs={"num_groups": 3, "epsilon": 0.02},
+    inputs=("x", "g", "b"),
+    g=random(6),
+    b=random(6),
+)
 one("LpNormalization", "LpNormalization", lambda x, p: F.normalize(x, 2, 1), attrs={"axis": 1})
 one("LpNormalization_rows", "LpNormalization", lambda x, p: F.normalize(x, 2, 2), attrs={"axis": 2})
 one("LpNormalization_1", "LpNormalization", lambda x, p: F.normalize(x, 1, 1), attrs={"axis": 1, "p": 1})
