@@ -45,7 +45,7 @@ class Names:
     """What layers are called.
 
     Args:
-        patterns: kind and layer (`norm conv1`), or kind (`norm`) -> name, in which `{unit}` and `{layer}` are filled in.
+        patterns: kind and layer (`norm conv1`), or kind (`norm`) -> name, where `{unit}` and `{layer}` are filled in.
         root: scope of the whole network, with its slash.
     """
 
@@ -98,7 +98,7 @@ PUBLISHED: Mapping[str, Sequence[str]] = {
 }
 IGNORED = {
     "global_step": "counts training steps",
-    "*/Momentum": "the optimiser's, for training",
+    "*/mean_rgb": "what is subtracted from images before the network, which is the card's matter",
 }
 
 

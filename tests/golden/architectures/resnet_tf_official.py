@@ -1,4 +1,8 @@
-"""Makes the cases of resnet_tf.json and resnetv2.json of tensorflow/models official/r1/resnet; see README.md."""
+"""Makes the cases of resnet_tf.json and resnetv2.json of tensorflow/models official/r1/resnet; see README.md.
+
+OFFICIAL_RESNET names the folder of its resnet_model.py, which the package tf-models-official 2.1.0.dev1 holds as
+official/r1/resnet.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ SIZES = {
 
 
 def make(depth: int, version: int) -> dict[str, object]:
-    sys.path.insert(0, os.environ["OFFICIAL_RESNET"])  # the folder of resnet_model.py
+    sys.path.insert(0, os.environ["OFFICIAL_RESNET"])
     import resnet_model
 
     def network(x: Any) -> Any:

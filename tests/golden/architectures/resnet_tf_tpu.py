@@ -1,4 +1,7 @@
-"""Makes tensorflow/tpu's cases of resnet_tf.json; see README.md."""
+"""Makes tensorflow/tpu's cases of resnet_tf.json; see README.md.
+
+TPU_RESNET names models/official/resnet of a checkout @7dc921f846c9e4071f3884b768a7ddf521272a49.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ IMPROVED_DEPTHS = (50, 101, 152, 200, 270, 350, 420)
 
 
 def make(depth: int, options: dict[str, Any]) -> dict[str, object]:
-    sys.path.insert(0, os.environ["TPU_RESNET"])  # models/official/resnet of a checkout
+    sys.path.insert(0, os.environ["TPU_RESNET"])
     import resnet_model
 
     def network(x: Any) -> Any:
