@@ -49,10 +49,13 @@ class Param:
             (`HWC8` where it makes eight maps of each channel) and `IO` a dense layer's, all as TensorFlow has them; a
             shape: the same numbers with fewer or more axes of size 1; `ones`, or a number: not in the file, because it
             is that everywhere.
+        standardize: if given, the origin normalises the kernel before each use (weight standardisation): what makes
+            one output gets mean 0 and variance 1, with this epsilon. It is done once, when the file's array is taken.
     """
 
     shape: tuple[int, ...]
     stored: str | tuple[int, ...] | float = "as is"
+    standardize: float | None = None
 
     @property
     def shape_in_file(self) -> tuple[int, ...] | None:
@@ -67,7 +70,15 @@ class Param:
         return tuple(self.shape[axis] for axis in _AXES[self.stored]) if self.stored in _AXES else self.shape
 
     def of(self, stored: np.ndarray) -> np.ndarray:
-        """Returns the origin's array as the Graph takes it: a view, with its axes in another order."""
+        """Returns the origin's array as the Graph takes it: a view with its axes in order, or a standardised copy."""
+        array = self._arranged(stored)
+        return array if self.standardize is None else _standardized(array, self.standardize)
+
+    def everywhere(self) -> np.ndarray:
+        """Returns the array of a parameter that is not in the file."""
+        return np.full(self.shape, self.stored if isinstance(self.stored, float) else 1, np.float32)
+
+    def _arranged(self, stored: np.ndarray) -> np.ndarray:
         if isinstance(self.stored, tuple):
             return stored.reshape(self.shape)
         if isinstance(self.stored, str) and self.stored.startswith("HWC"):
@@ -75,9 +86,12 @@ class Param:
         axes = _AXES.get(self.stored) if isinstance(self.stored, str) else None
         return stored if axes is None else stored.transpose(np.argsort(axes))
 
-    def everywhere(self) -> np.ndarray:
-        """Returns the array of a parameter that is not in the file."""
-        return np.full(self.shape, self.stored if isinstance(self.stored, float) else 1, np.float32)
+
+def _standardized(kernel: np.ndarray, epsilon: float) -> np.ndarray:
+    rows = kernel.reshape(len(kernel), -1).astype(np.float64)
+    rows -= rows.mean(axis=1, keepdims=True)
+    rows /= np.sqrt(np.square(rows).mean(axis=1, keepdims=True) + epsilon)
+    return rows.reshape(kernel.shape).astype(kernel.dtype)
 
 
 # Axis of the Graph's array (OIHW, or OI) that each axis of the file's array is.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "convnext",
+    "dpn",
     "efficientnet",
     "googlenet",
     "inception_resnet_v2",
@@ -41,6 +42,9 @@ FAMILIES = (
     "regnet",
     "res2net",
     "resnet",
+    "resnet_tf",
+    "resnetv2",
+    "senet",
     "vgg",
     "xception",
 )

@@ -103,9 +103,11 @@ class Net:
         self.channels[name] = self.channels[inputs[0]] if channels is None else channels
         return name
 
-    def param(self, name: str, *shape: int, stored: str | tuple[int, ...] | float = "as is") -> str:
-        """Declares an array by its shape in the Graph; `stored` is how the origin's file lays it out (`Param`)."""
-        self.params[name] = Param(shape, stored)
+    def param(
+        self, name: str, *shape: int, stored: str | tuple[int, ...] | float = "as is", standardize: float | None = None
+    ) -> str:
+        """Declares an array by its shape in the Graph; `stored` and `standardize` as in `Param`."""
+        self.params[name] = Param(shape, stored, standardize)
         return name
 
     # -------------------------------------------------------------------------------------------------------- layers
@@ -113,10 +115,12 @@ class Net:
     def conv(
         self, value: str, name: str, out: int, kernel: Pair = 1, stride: Pair = 1, *, pad: Padding = None,
         groups: int = 1, dilation: Pair = 1, bias: bool = False, weights: str | None = None,
+        standardize: float | None = None,
     ) -> str:  # fmt: skip
         """Convolution; with `groups` as many as channels a depthwise one.
 
-        `weights` names the kernel in full where it is not the layer's name and the style's suffix.
+        `weights` names the kernel in full where it is not the layer's name and the style's suffix; `standardize` is
+        that of its `Param`.
         """
         before = self.channels[value]
         rows, columns = _pair(kernel)
@@ -125,8 +129,8 @@ class Net:
         if groups == before and groups > 1:
             suffix = self.style.depthwise
             stored = f"HWC{out // groups}" if self.style.channels_last else stored
-        weights = weights or name + suffix
-        inputs = [value, self.param(weights, out, before // groups, rows, columns, stored=stored)]
+        weights, shape = weights or name + suffix, (out, before // groups, rows, columns)
+        inputs = [value, self.param(weights, *shape, stored=stored, standardize=standardize)]
         if bias:
             inputs.append(self.param(name + self.style.bias, out))
         return self.node(
@@ -218,13 +222,6 @@ class Net:
     def add(self, name: str, *values: str) -> str:
         """Sum of two or more values of one shape."""
         return self.node("Add" if len(values) == 2 else "Sum", name, *values)
-
-    def split(self, value: str, name: str, sizes: Sequence[int]) -> list[str]:
-        """Cuts the channels into parts of these sizes."""
-        parts = [f"{name}.{index}" for index in range(len(sizes))]
-        self.nodes.append(Node("Split", name, (value,), tuple(parts), {"axis": 1, "split": tuple(sizes)}))
-        self.channels |= dict(zip(parts, sizes, strict=True))
-        return parts
 
     def concat(self, name: str, *values: str) -> str:
         """Values one behind the other along the channels."""

@@ -46,7 +46,7 @@ def _block(net: Net, numbers: Variant, names: Names, value: str, unit: resnet.Un
     first, rung, last = (resnet.under(unit.prefix, layer) for layer in names.layers)
     resized = unit.stride > 1 or net.channels[value] != out
     split = resnet.convolved(net, numbers, value, first, width * scale)
-    parts = net.split(split, f"{unit.prefix}split", [width] * scale)
+    parts = net.split(split, f"{unit.prefix}split", *[width] * scale)
     results: list[str] = []
     for index, part in enumerate(parts[:-1]):
         if results and not resized:

@@ -33,15 +33,15 @@ def batch_normalization(context: Context, node: Node) -> Value:
     return value._replace(tensor=tensor)
 
 
-def instance_normalization(context: Context, node: Node) -> Value:
-    """ONNX InstanceNormalization: as many groups as channels."""
+def group_normalization(context: Context, node: Node) -> Value:
+    """ONNX GroupNormalization (of opset 21: scale and bias per channel), and InstanceNormalization: a group each."""
     value = context.value(node)
     tensor = context.layer(
         keras.layers.GroupNormalization,
         node,
         value.tensor,
         {"gamma": context.array(node, 1), "beta": context.array(node, 2)},
-        groups=-1,
+        groups=int(node.attrs["num_groups"]) if node.op == "GroupNormalization" else -1,
         axis=value.feature_axis(1),
         epsilon=float(node.attrs.get("epsilon", 1e-5)),
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import generated
 import numpy as np
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # tf.layers exists with Keras 2 alone
+
 import tensorflow as tf
 import tf_keras.src.legacy_tf_layers as legacy
 

@@ -1,0 +1,24 @@
+"""Makes slim's cases of resnet_tf.json; see README.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import generated
+import tf_case
+from tf_slim import arg_scope
+from tf_slim.nets import resnet_v1
+
+DEPTHS = (50, 101, 152, 200)
+
+
+def make(depth: int) -> dict[str, object]:
+    def network(x: Any) -> Any:
+        with arg_scope(resnet_v1.resnet_arg_scope()):
+            return getattr(resnet_v1, f"resnet_v1_{depth}")(x, num_classes=generated.CLASSES, is_training=False)[0]
+
+    return tf_case.case(network, 64, quick=depth == 50)
+
+
+if __name__ == "__main__":
+    generated.store("resnet_tf", {f"slim/resnet{depth}": lambda depth=depth: make(depth) for depth in DEPTHS})
