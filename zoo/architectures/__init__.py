@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 FAMILIES = (
+    "alexnet",
     "efficientnet",
+    "nin",
+    "overfeat",
     "vgg",
 )
 """Modules of this folder."""

@@ -22,6 +22,7 @@ def case(
     run: bool = True,
     quick: bool = False,
     ignored: Iterable[str] = ("num_batches_tracked",),
+    scale: float = 1.0,
 ) -> dict[str, Any]:
     """Returns a case: names and shapes of a network's tensors, and what it answers.
 
@@ -31,6 +32,8 @@ def case(
         run: whether to run it; else names and shapes only, without memory for the weights.
         quick: whether `make test` compares the numbers.
         ignored: parts of names of tensors that zoo's Graph does not have.
+        scale: what the image is multiplied by, for a network that depends on its range: a local response normalisation
+            does next to nothing to small numbers.
     """
     if not run:
         with torch.device("meta"):
@@ -44,13 +47,14 @@ def case(
         loaded = {key: torch.from_numpy(value) for key, value in generated.arrays(shapes, gain).items()}
         _, unexpected = model.float().load_state_dict(loaded, strict=False)
         assert not unexpected, unexpected
-        pixels = generated.image(size)[:, :, :: -1 if flipped else 1].copy()
-        x = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        pixels = generated.image(size)[:, :, :: -1 if flipped else 1] * np.float32(scale)
+        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
         with torch.no_grad():
             single = None if flipped else _first(model(x)).numpy()
             return _first(model.double()(x.double())).numpy(), single
 
     found = {**generated.digest(shapes), "size": size, **generated.answers(forward)}
+    found |= {"scale": scale} if scale != 1 else {}
     return {**found, "quick": True} if quick else found
 
 
