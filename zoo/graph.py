@@ -28,6 +28,7 @@ And restrictions, so that there is one way to say each thing:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -46,7 +47,9 @@ class Param:
     Args:
         shape: as the Graph's nodes take it.
         stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's and
-            `IO` a dense layer's, all as TensorFlow has them; `ones`: not in the file, because it is 1 everywhere.
+            `IO` a dense layer's, all as TensorFlow has them; `OIW` a one-dimensional convolution's, which the Graph
+            has as one of a single row; `flat`: without axes of size 1 at the end (channels as C, not C11); `ones`: not
+            in the file, because it is 1 everywhere.
     """
 
     shape: tuple[int, ...]
@@ -57,10 +60,16 @@ class Param:
         """Shape of the origin's array; None if there is none."""
         if self.stored == "ones":
             return None
+        if self.stored == "OIW":
+            return (*self.shape[:2], self.shape[3])
+        if self.stored == "flat":
+            return self.shape[: max((i for i, n in enumerate(self.shape, 1) if n != 1), default=0)]
         return tuple(self.shape[axis] for axis in _AXES[self.stored]) if self.stored in _AXES else self.shape
 
     def of(self, stored: np.ndarray) -> np.ndarray:
-        """Returns the origin's array as the Graph takes it: a view, with its axes in another order."""
+        """Returns the origin's array as the Graph takes it: a view, with its axes in another order or more of them."""
+        if self.stored in ("OIW", "flat"):
+            return stored.reshape(self.shape)
         return stored.transpose(np.argsort(_AXES[self.stored])) if self.stored in _AXES else stored
 
 
@@ -100,6 +109,8 @@ class Graph:
         unused: arrays the file held that the network does not use -> why; goes into the receipt.
         ignored: before binding, what the files of an architecture may hold besides: pattern of names (`AuxLogits.*`,
             as in `fnmatch`) -> why it is not used.
+        renamed: before binding, other names that files of an architecture may have for its arrays: regular expression
+            -> the Graph's own, both as `re.sub` takes them.
     """
 
     name: str
@@ -109,9 +120,27 @@ class Graph:
     params: Mapping[str, np.ndarray | Param] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Returns arrays under the names that the Graph has for them, where files have others (`renamed`).
+
+        A name stays if another array has the new one already.
+        """
+        if not self.renamed:
+            return arrays
+        found: dict[str, np.ndarray] = {}
+        for name, array in arrays.items():
+            new = name
+            for pattern, replacement in self.renamed.items():
+                new = re.sub(pattern, replacement, new)
+            found[name if new in found or (new != name and new in arrays) else new] = array
+        return found
 
     def bind(self, arrays: Mapping[str, np.ndarray], *, where: str, ignore: Mapping[str, str] | None = None) -> Graph:
         """Returns the Graph with its `Param`s filled from `arrays`; every array is used or explained.
+
+        Arrays that the Graph already holds, constants of the network, stay.
 
         Args:
             arrays: name in the origin -> array, as the origin lays it out.
@@ -122,6 +151,7 @@ class Graph:
         Raises:
             FormatError: an array is missing, left over, or has another shape than the architecture declares.
         """
+        arrays = self.named(arrays)
         declared = {name: param for name, param in self.params.items() if isinstance(param, Param)}
         expected = {name: shape for name, param in declared.items() if (shape := param.shape_in_file) is not None}
         reasons = {**self.ignored, **(ignore or {})}
@@ -145,7 +175,7 @@ class Graph:
             name: param.of(arrays[name]) if name in expected else np.ones(param.shape, np.float32)
             for name, param in declared.items()
         }
-        return replace(self, params=bound, unused=unused, ignored={})
+        return replace(self, params={**self.params, **bound}, unused=unused, ignored={}, renamed={})
 
     def check(self) -> Graph:
         """Returns the Graph itself after checking that it is well formed.

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from zoo.graph import Graph, Node, Param
 
 Pair = int | tuple[int, int]
@@ -74,13 +76,14 @@ class Net:
     def __init__(self, style: Style = TORCH, *, image: str = "image", channels: int = 3) -> None:
         self.style = style
         self.nodes: list[Node] = []
-        self.params: dict[str, Param] = {}
+        self.params: dict[str, np.ndarray | Param] = {}
         self.channels = {image: channels}
         """Value -> number of its channels (axis 1)."""
 
     def graph(
-        self, name: str, output: str, size: Pair, *, image: str = "image", ignored: Mapping[str, str] | None = None
-    ) -> Graph:
+        self, name: str, output: str, size: Pair, *, image: str = "image", ignored: Mapping[str, str] | None = None,
+        renamed: Mapping[str, str] | None = None,
+    ) -> Graph:  # fmt: skip
         """Returns what was added as a Graph.
 
         Args:
@@ -89,9 +92,11 @@ class Net:
             size: rows and columns of its input, pixels.
             image: name of the input.
             ignored: as in `Graph`.
+            renamed: as in `Graph`.
         """
         inputs = {image: (self.channels[image], *_pair(size))}
-        return Graph(name, inputs, (output,), tuple(self.nodes), self.params, ignored=ignored or {})
+        nodes = tuple(self.nodes)
+        return Graph(name, inputs, (output,), nodes, self.params, ignored=ignored or {}, renamed=renamed or {})
 
     # ------------------------------------------------------------------------------------------------- any operation
 
@@ -171,6 +176,11 @@ class Net:
             "AveragePool", value, name, kernel, stride, pad, ceil_mode=int(ceil), count_include_pad=counts
         )
 
+    def blur_pool(self, value: str, name: str, stride: int = 2) -> str:
+        """Binomial 3x3 filter over reflected borders (timm's BlurPool2d): two averages over 2x2 are its numbers."""
+        value = self.node("Pad", f"{name}.pad", value, pads=(0, 0, 1, 1) * 2, mode="reflect")
+        return self.avg_pool(self.avg_pool(value, f"{name}.blur", 2, 1), name, 2, stride)
+
     def global_pool(self, value: str, name: str) -> str:
         """Average over all positions, (N, C, 1, 1)."""
         return self.node("GlobalAveragePool", name, value)
@@ -199,6 +209,16 @@ class Net:
         gates = self.global_pool(value, f"{name}.pool")
         gates = self.act(self.conv(gates, reduce, squeezed, bias=bias), f"{reduce}.act", act)
         gates = self.act(self.conv(gates, expand, self.channels[value], bias=bias), f"{expand}.gate", gate)
+        return self.node("Mul", name, value, gates)
+
+    def eca(self, value: str, name: str, kernel: int) -> str:
+        """Scales channels by what a convolution along them, `name`.conv, makes of their averages (timm's EcaModule)."""
+        row = self.node("Transpose", f"{name}.row", self.global_pool(value, f"{name}.pool"), perm=(0, 2, 3, 1))
+        weight = self.param(f"{name}.conv{self.style.kernel}", 1, 1, 1, kernel, stored="OIW")
+        pads = (0, kernel // 2) * 2
+        row = self.node("Conv", f"{name}.conv", row, weight, channels=1, kernel_shape=(1, kernel), pads=pads)
+        gates = self.act(row, f"{name}.gate", "sigmoid")
+        gates = self.node("Transpose", f"{name}.gates", gates, channels=self.channels[value], perm=(0, 3, 1, 2))
         return self.node("Mul", name, value, gates)
 
     # ------------------------------------------------------------------------------------------------------- windows

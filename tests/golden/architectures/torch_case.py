@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
+from unittest import mock
 
 import generated
 import numpy as np
@@ -63,6 +65,18 @@ def timm_network(name: str, **options: Any) -> torch.nn.Module:
     import timm  # behind the operators above
 
     return timm.create_model(name, num_classes=generated.CLASSES, **options)
+
+
+def renamed_network(name: str) -> torch.nn.Module:
+    """Returns one of torchvision's networks with its parts renamed by pretrainedmodels, with 10 classes."""
+    from pretrainedmodels.models import torchvision_models as renaming
+
+    name = name.replace("-", "_")
+    original = getattr(renaming.models, name)
+    # It makes torchvision's network itself, and takes no number of classes.
+    with mock.patch.object(renaming.models, name, functools.partial(original, num_classes=generated.CLASSES)):
+        network: torch.nn.Module = getattr(renaming, name)(pretrained=None)
+    return network
 
 
 def _shapes(model: torch.nn.Module, ignored: Iterable[str]) -> dict[str, list[int]]:
