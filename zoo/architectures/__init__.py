@@ -153,7 +153,7 @@ def _distance(graph: Graph, arrays: Mapping[str, np.ndarray]) -> tuple[int, int]
 
 
 def _computation(graph: Graph) -> str:
-    """What a Graph does, whatever its nodes are named: two publishers may have the same network under the same names."""
+    """What a Graph does, whatever its nodes are named: two publishers' names may stand for the same numbers."""
     numbers: dict[str, str] = {}
     steps = []
     for node in graph.nodes:

@@ -3,8 +3,8 @@
 - `alexnet` is of "One weird trick" (arXiv:1404.5997) without normalisation: torchvision (models/alexnet.py),
   pretrainedmodels (torchvision_models.py; its own files carry torchvision's names, those saved from its module carry
   `last_linear`) and pytorchcv (models/alexnet.py, as alexnetb; its pools round up).
-- `bvlc-alexnet` is of the first paper (2012), three of its convolutions in two groups and a local response normalisation
-  before the first two pools: jiecaoyu (jiecaoyu/pytorch_imagenet networks/model_list/alexnet.py).
+- `bvlc-alexnet` is of the first paper (2012), three convolutions in two groups and local response normalisation before
+  each of the first two pools: jiecaoyu (jiecaoyu/pytorch_imagenet networks/model_list/alexnet.py).
 - `caffenet` differs in that the pools come first; tensors have the same shapes: jigendg (fmcarlucci/JigenDG
   models/caffenet.py, whose `alexnet_caffe.pth.tar` is Caffe's). Its forward multiplies the input by 57.6 to undo a
   division by the standard deviation; that belongs to the card.
@@ -25,6 +25,7 @@ from zoo.graph import Graph
 
 HIDDEN = 4096
 DROPOUT = 0.5
+
 
 @dataclass(frozen=True)
 class Variant:

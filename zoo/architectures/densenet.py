@@ -2,10 +2,10 @@
 
 - torchvision (models/densenet.py). Its files have names from before its modules were renamed (`denselayer1.norm.1`);
   either are taken, in all dialects.
-- timm (models/densenet.py) has the same names and numbers, and variants with a stem of three convolutions (`d`) and with
-  a filter behind the stem's pool (`blur`).
-- pretrainedmodels (torchvision_models.py) publishes torchvision's weights with `classifier` in their names; what is saved
-  from its module has `last_linear`.
+- timm (models/densenet.py) has the same names and numbers, and variants with a stem of three convolutions (`d`) and
+  with a filter behind the stem's pool (`blur`).
+- pretrainedmodels (torchvision_models.py) publishes torchvision's weights with `classifier` in their names; what is
+  saved from its module has `last_linear`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 - `nin` is the authors' (Caffe's model zoo, nin_imagenet) as ProGamerGov/pytorch-nin converted it (NIN.py): the last
   convolution gives the classes and is averaged. That definition ends in a softmax, which is left out here.
-- `nin-fc` is szagoruyko/functional-zoo's (nin-export.ipynb), trained with batch normalisations that its file holds folded
-  into the convolutions, padded, and with a dense layer at the end.
+- `nin-fc` is szagoruyko/functional-zoo's (nin-export.ipynb): padded, with a dense layer at the end, and trained with
+  batch normalisations that its file holds folded into the convolutions.
 """
 
 from __future__ import annotations

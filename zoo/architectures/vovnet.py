@@ -1,7 +1,7 @@
-"""VoVNet V1 and V2 (Lee et al., arXiv:1904.09730, arXiv:1911.06667): blocks that join all their layers once, at the end.
+"""VoVNet V1 and V2 (Lee et al., arXiv:1904.09730, arXiv:1911.06667): blocks that join all their layers at the end.
 
-timm (models/vovnet.py). V2 (`ese`) adds a shortcut and scales channels by a gate; `eca` has another gate, `dw` separable
-convolutions, and `evos` EvoNorm-S0 (arXiv:2004.02967) in place of batch normalisation.
+timm (models/vovnet.py). V2 (`ese`) adds a shortcut and scales channels by a gate; `eca` has another gate, `dw`
+separable convolutions, and `evos` EvoNorm-S0 (arXiv:2004.02967) in place of batch normalisation.
 """
 
 from __future__ import annotations
@@ -125,9 +125,11 @@ class _Vov(Net):
         return self.node("Mul", name, value, self.act(gates, f"{name}.gate", "hard_sigmoid"))
 
     def evonorm(self, value: str, name: str) -> str:
-        """EvoNorm-S0: x * sigmoid(v * x) over the standard deviation of its group of channels, then scale and offset."""
+        """EvoNorm-S0: x * sigmoid(v * x) over the standard deviation of a group of channels, scaled and shifted."""
         channels = self.channels[value]
-        weight, bias, v = (self.param(f"{name}.{key}", channels, 1, 1, stored="flat") for key in ("weight", "bias", "v"))
+        weight, bias, v = (
+            self.param(f"{name}.{key}", channels, 1, 1, stored="flat") for key in ("weight", "bias", "v")
+        )
         self.params[f"{name}.eps"] = np.array(self.style.epsilon, np.float32)
         grouped = self.node("Reshape", f"{name}.groups", value,
                             shape=[0, GROUPS, channels // GROUPS, self.side, self.side])  # fmt: skip

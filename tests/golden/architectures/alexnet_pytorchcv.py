@@ -16,7 +16,10 @@ NETWORKS = {
 
 def make(name: str) -> dict[str, object]:
     return torch_case.case(
-        lambda: NETWORKS[name](num_classes=generated.CLASSES), 224, run=name != "zfnetb", quick=name == "alexnet-lrn",
+        lambda: NETWORKS[name](num_classes=generated.CLASSES),
+        224,
+        run=name != "zfnetb",
+        quick=name == "alexnet-lrn",
         scale=1 if name == "alexnet" else 128,
     )
 

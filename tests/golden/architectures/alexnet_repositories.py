@@ -30,8 +30,8 @@ def load(checkout: str, path: str) -> ModuleType:
 
 def jigendg() -> torch.nn.Module:
     network = load("JIGENDG", "models/caffenet.py").AlexNetCaffe(generated.CLASSES)
-    # The published file has one more dense layer where this network has two of its own behind `classifier`; without them,
-    # and without the factor of the input, they are torch's modules in the order in which its forward calls them.
+    # The published file has one more dense layer where this network has two of its own behind `classifier`, and its
+    # forward scales the input besides: here are its parts in the order in which that calls them.
     classifier = torch.nn.Sequential()
     for name, part in network.classifier.named_children():
         classifier.add_module(name, part)

@@ -1,6 +1,7 @@
 """Makes the cases of nin.json; see README.md.
 
-NIN.py of github.com/ProGamerGov/pytorch-nin is also in its author's package: `pip install --no-deps neural-style==0.5.7`.
+NIN.py of github.com/ProGamerGov/pytorch-nin is also in its author's package, `pip install --no-deps
+neural-style==0.5.7`.
 The environment variable FUNCTIONAL_ZOO is a checkout of github.com/szagoruyko/functional-zoo (0374129).
 """
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import generated
 import torch_case
 
-NAMES = """vovnet39a vovnet57a ese-vovnet19b-slim-dw ese-vovnet19b-dw ese-vovnet19b-slim ese-vovnet39b ese-vovnet57b
-ese-vovnet99b eca-vovnet39b ese-vovnet39b-evos""".split()
+NAMES = (
+    *("vovnet39a", "vovnet57a", "ese-vovnet39b", "ese-vovnet57b", "ese-vovnet99b", "eca-vovnet39b"),
+    *("ese-vovnet19b-slim-dw", "ese-vovnet19b-dw", "ese-vovnet19b-slim", "ese-vovnet39b-evos"),
+)
 QUICK = ("ese-vovnet19b-slim-dw", "eca-vovnet39b")
 
 
