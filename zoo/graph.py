@@ -28,6 +28,7 @@ And restrictions, so that there is one way to say each thing:
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -130,6 +131,8 @@ class Graph:
         unused: arrays the file held that the network does not use -> why; goes into the receipt.
         ignored: before binding, what the files of an architecture may hold besides: pattern of names (`AuxLogits.*`,
             as in `fnmatch`) -> why it is not used.
+        renamed: before binding, other names that files of an architecture may have for its arrays: regular expression
+            -> the Graph's own, both as `re.sub` takes them.
     """
 
     name: str
@@ -139,6 +142,22 @@ class Graph:
     params: Mapping[str, np.ndarray | Param] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Returns arrays under the names that the Graph has for them, where files have others (`renamed`).
+
+        A name stays if another array has the new one already.
+        """
+        if not self.renamed:
+            return arrays
+        found: dict[str, np.ndarray] = {}
+        for name, array in arrays.items():
+            new = name
+            for pattern, replacement in self.renamed.items():
+                new = re.sub(pattern, replacement, new)
+            found[name if new in found or (new != name and new in arrays) else new] = array
+        return found
 
     def bind(self, arrays: Mapping[str, np.ndarray], *, where: str, ignore: Mapping[str, str] | None = None) -> Graph:
         """Returns the Graph with its `Param`s filled from `arrays`; every array is used or explained.
@@ -154,6 +173,7 @@ class Graph:
         Raises:
             FormatError: an array is missing, left over, or has another shape than the architecture declares.
         """
+        arrays = self.named(arrays)
         declared = {name: param for name, param in self.params.items() if isinstance(param, Param)}
         expected = {name: shape for name, param in declared.items() if (shape := param.shape_in_file) is not None}
         reasons = {**self.ignored, **(ignore or {})}
@@ -176,7 +196,7 @@ class Graph:
         bound = {
             name: param.of(arrays[name]) if name in expected else param.everywhere() for name, param in declared.items()
         }
-        return replace(self, params={**self.params, **bound}, unused=unused, ignored={})
+        return replace(self, params={**self.params, **bound}, unused=unused, ignored={}, renamed={})
 
     def check(self) -> Graph:
         """Returns the Graph itself after checking that it is well formed.

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 FAMILIES = (
+    "alexnet",
     "convnext",
+    "densenet",
     "dpn",
     "efficientnet",
     "googlenet",
@@ -37,6 +39,8 @@ FAMILIES = (
     "mobilenet",
     "mobilenet_v1",
     "nasnet",
+    "nin",
+    "overfeat",
     "polynet",
     "pytorchcv_resnet",
     "regnet",
@@ -45,7 +49,10 @@ FAMILIES = (
     "resnet_tf",
     "resnetv2",
     "senet",
+    "shufflenet",
+    "squeezenet",
     "vgg",
+    "vovnet",
     "xception",
 )
 """Modules of this folder."""
@@ -138,8 +145,9 @@ def fit(
         if not nearest or distance <= best:
             nearest = {**(nearest if distance == best else {}), key: graph}
             best = distance
-    if best == (0, 0) and len({repr(_computed(graph)) for graph in nearest.values()}) > 1:
-        choices = " or ".join(f"{variant}/{key}" for key in nearest)
+    different = {_computation(graph): key for key, graph in reversed(nearest.items())}
+    if best == (0, 0) and len(different) > 1:
+        choices = " or ".join(f"{variant}/{key}" for key in reversed(different.values()))
         raise UsageError(f"{where}: its names fit several publishers' {variant}; give architecture={choices}")
     return next(iter(nearest.values())).bind(arrays, where=where, ignore=ignore)
 
@@ -148,7 +156,7 @@ def classes_of(graph: Graph, arrays: Mapping[str, np.ndarray]) -> int | None:
     """Returns how many outputs the stored kernel of a Graph's classifier has; None where there is no telling."""
     kernels = (node.inputs[1] for node in reversed(graph.nodes) if node.op in ("Gemm", "Conv", "MatMul"))
     name = next(kernels, "")
-    param, array = graph.params.get(name), arrays.get(name)
+    param, array = graph.params.get(name), graph.named(arrays).get(name)
     if not isinstance(param, Param) or array is None or array.ndim != len(param.shape) or not array.size:
         return None
     return int(param.of(array).shape[0])
@@ -158,18 +166,20 @@ def _distance(graph: Graph, arrays: Mapping[str, np.ndarray]) -> tuple[int, int]
     """How many names a Graph lacks, and how many of those it shares have another shape."""
     shapes = {name: param.shape_in_file for name, param in graph.params.items() if isinstance(param, Param)}
     shapes = {name: shape for name, shape in shapes.items() if shape is not None}
+    arrays = graph.named(arrays)
     lacking = [name for name in shapes if name not in arrays]
     other = [name for name, shape in shapes.items() if name in arrays and tuple(arrays[name].shape) != shape]
     return len(lacking), len(other)
 
 
-def _computed(graph: Graph) -> list[tuple[Any, ...]]:
-    """What a Graph computes, whatever its nodes are called: two publishers may have one network."""
-    number = {value: index for index, value in enumerate(value for node in graph.nodes for value in node.outputs)}
-    return [
-        (node.op, [number.get(value, value) for value in node.inputs], sorted(node.attrs.items()))
-        for node in graph.nodes
-    ]
+def _computation(graph: Graph) -> str:
+    """What a Graph does, whatever its nodes are named: two publishers' names may stand for the same numbers."""
+    numbers: dict[str, str] = {}
+    steps = []
+    for node in graph.nodes:
+        steps.append((node.op, [numbers.get(value, value) for value in node.inputs], sorted(node.attrs.items())))
+        numbers |= {value: f"{len(steps)}:{index}" for index, value in enumerate(node.outputs)}
+    return repr(steps)
 
 
 def _modules() -> list[_Family]:

@@ -81,8 +81,9 @@ class Net:
         """Value -> number of its channels (axis 1)."""
 
     def graph(
-        self, name: str, output: str, size: Pair, *, image: str = "image", ignored: Mapping[str, str] | None = None
-    ) -> Graph:
+        self, name: str, output: str, size: Pair, *, image: str = "image", ignored: Mapping[str, str] | None = None,
+        renamed: Mapping[str, str] | None = None,
+    ) -> Graph:  # fmt: skip
         """Returns what was added as a Graph.
 
         Args:
@@ -91,9 +92,11 @@ class Net:
             size: rows and columns of its input, pixels.
             image: name of the input.
             ignored: as in `Graph`.
+            renamed: as in `Graph`.
         """
         inputs = {image: (self.channels[image], *_pair(size))}
-        return Graph(name, inputs, (output,), tuple(self.nodes), self.params, ignored=ignored or {})
+        nodes = tuple(self.nodes)
+        return Graph(name, inputs, (output,), nodes, self.params, ignored=ignored or {}, renamed=renamed or {})
 
     # ------------------------------------------------------------------------------------------------- any operation
 

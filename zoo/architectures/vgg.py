@@ -4,6 +4,8 @@ Dialects differ in what the dense layers are and in what is behind the last pool
 
 - torchvision (models/vgg.py): the last map is averaged to 7x7, flattened, and goes through Linear layers. Variants with
   `-bn` have a batch normalisation behind each convolution, and every convolution has a bias.
+- pretrainedmodels (torchvision_models.py) uses torchvision's files; what is saved from its own module has other names
+  (`_features`, `last_linear`), and takes no average.
 - timm (models/vgg.py): the first two dense layers are convolutions (7x7, 1x1) of the same numbers, `pre_logits`.
 - slim (tensorflow/models research/slim/nets/vgg.py): fc6 is a 7x7 convolution without padding, fc8 a 1x1.
 """
@@ -30,11 +32,17 @@ DROPOUT = 0.5
 _TORCH_NAMES = tuple(name + suffix for name in VARIANTS for suffix in ("", "-bn"))
 PUBLISHED: Mapping[str, Sequence[str]] = {
     "torchvision": _TORCH_NAMES,
+    "pretrainedmodels": _TORCH_NAMES,
     "timm": _TORCH_NAMES,
     # vgg_a is the paper's 11-layer network
     "slim": ("vgg11", "vgg16", "vgg19"),
 }
 TIMM = {name.replace("-", "_"): (name, "timm") for name in _TORCH_NAMES}
+HEADS: Mapping[str, Sequence[str]] = {
+    "torchvision": [f"classifier.{index}" for index in range(7)],
+    "pretrainedmodels": ["linear0", "relu0", "dropout0", "linear1", "relu1", "dropout1", "last_linear"],
+}
+"""Names of dense layers, activations and dropouts behind the last pool."""
 _SLIM_NAMES = {"vgg11": "vgg_a", "vgg16": "vgg_16", "vgg19": "vgg_19"}
 
 
@@ -48,36 +56,37 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     if dialect == "slim":
         return net.graph(variant, _slim(net, variant, classes), size, ignored={"global_step": "counts training steps"})
     plain = variant.removesuffix("-bn")
+    features = "_features" if dialect == "pretrainedmodels" else "features"
     value, index = "image", 0
     for repeats, channels in zip(VARIANTS[plain], CHANNELS, strict=True):
         for _ in range(repeats):
-            value = net.conv(value, f"features.{index}", channels, 3, bias=True)
+            value = net.conv(value, f"{features}.{index}", channels, 3, bias=True)
             index += 1
             if plain != variant:
-                value = net.norm(value, f"features.{index}")
+                value = net.norm(value, f"{features}.{index}")
                 index += 1
-            value = net.act(value, f"features.{index}", "relu")
+            value = net.act(value, f"{features}.{index}", "relu")
             index += 1
-        value = net.max_pool(value, f"features.{index}", 2, 2)
+        value = net.max_pool(value, f"{features}.{index}", 2, 2)
         index += 1
-    head = _torchvision_head if dialect == "torchvision" else _timm_head
-    return net.graph(variant, head(net, value, classes, size), size)
-
-
-def _torchvision_head(net: Net, value: str, classes: int, size: int) -> str:
+    if dialect == "timm":
+        return net.graph(variant, _timm_head(net, value, classes), size)
     times, rest = divmod(size // 32, 7)
-    if rest or not times:
-        raise UsageError(f"torchvision's VGG: size={size}; expected 224 to 255, or a multiple of 224")
+    if rest or not times or (times > 1 and dialect == "pretrainedmodels"):
+        raise UsageError(f"{variant}: size={size}; expected 224 to 255, or for torchvision's a multiple of 224")
     if times > 1:
         value = net.avg_pool(value, "avgpool", times, times)
+    return net.graph(variant, _dense_head(net, value, HEADS[dialect], classes), size)
+
+
+def _dense_head(net: Net, value: str, names: Sequence[str], classes: int) -> str:
     value = net.flatten(value, "flatten", positions=49)
-    for index, out in ((0, HIDDEN), (3, HIDDEN)):
-        value = net.act(net.linear(value, f"classifier.{index}", out), f"classifier.{index + 1}", "relu")
-        value = net.dropout(value, f"classifier.{index + 2}", DROPOUT)
-    return net.linear(value, "classifier.6", classes)
+    for linear, relu, dropout in (names[:3], names[3:6]):
+        value = net.dropout(net.act(net.linear(value, linear, HIDDEN), relu, "relu"), dropout, DROPOUT)
+    return net.linear(value, names[6], classes)
 
 
-def _timm_head(net: Net, value: str, classes: int, size: int) -> str:
+def _timm_head(net: Net, value: str, classes: int) -> str:
     value = net.conv(value, "pre_logits.fc1", HIDDEN, 7, pad="valid", bias=True)
     value = net.dropout(net.act(value, "pre_logits.act1", "relu"), "pre_logits.drop", DROPOUT)
     value = net.conv(value, "pre_logits.fc2", HIDDEN, bias=True)

@@ -72,21 +72,6 @@ def layer_normalization(context: Context, node: Node) -> Value:
     return value._replace(tensor=tensor)
 
 
-def group_normalization(context: Context, node: Node) -> Value:
-    """ONNX GroupNormalization, with scale and bias per channel as since opset 21."""
-    value = context.value(node)
-    tensor = context.layer(
-        keras.layers.GroupNormalization,
-        node,
-        value.tensor,
-        {"gamma": context.array(node, 1), "beta": context.array(node, 2)},
-        groups=int(node.attrs["num_groups"]),
-        axis=value.feature_axis(1),
-        epsilon=float(node.attrs.get("epsilon", 1e-5)),
-    )
-    return value._replace(tensor=tensor)
-
-
 def lp_normalization(context: Context, node: Node) -> Value:
     """ONNX LpNormalization: divides by the norm along one axis."""
     value = context.value(node)
@@ -146,7 +131,7 @@ def prelu(context: Context, node: Node) -> Value:
 OPS: dict[str, Op] = {
     "BatchNormalization": batch_normalization,
     "GroupNormalization": group_normalization,
-    "InstanceNormalization": instance_normalization,
+    "InstanceNormalization": group_normalization,
     "LRN": lrn,
     "LayerNormalization": layer_normalization,
     "LpNormalization": lp_normalization,

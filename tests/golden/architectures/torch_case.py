@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
+from unittest import mock
 
 import generated
 import numpy as np
@@ -22,6 +24,7 @@ def case(
     run: bool = True,
     quick: bool = False,
     ignored: Iterable[str] = ("num_batches_tracked",),
+    scale: float = 1.0,
 ) -> dict[str, Any]:
     """Returns a case: names and shapes of a network's tensors, and what it answers.
 
@@ -31,6 +34,8 @@ def case(
         run: whether to run it; else names and shapes only, without memory for the weights.
         quick: whether `make test` compares the numbers.
         ignored: parts of names of tensors that zoo's Graph does not have.
+        scale: what the image is multiplied by, for a network that depends on its range: a local response normalisation
+            does next to nothing to small numbers.
     """
     if not run:
         with torch.device("meta"):
@@ -44,13 +49,14 @@ def case(
         loaded = {key: torch.from_numpy(value) for key, value in generated.arrays(shapes, gain).items()}
         _, unexpected = model.float().load_state_dict(loaded, strict=False)
         assert not unexpected, unexpected
-        pixels = generated.image(size)[:, :, :: -1 if flipped else 1].copy()
-        x = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        pixels = generated.image(size)[:, :, :: -1 if flipped else 1] * np.float32(scale)
+        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
         with torch.no_grad():
             single = None if flipped else _first(model(x)).numpy()
             return _first(model.double()(x.double())).numpy(), single
 
     found = {**generated.digest(shapes), "size": size, **generated.answers(forward)}
+    found |= {"scale": scale} if scale != 1 else {}
     return {**found, "quick": True} if quick else found
 
 
@@ -59,6 +65,18 @@ def timm_network(name: str, **options: Any) -> torch.nn.Module:
     import timm  # behind the operators above
 
     return timm.create_model(name, num_classes=generated.CLASSES, **options)
+
+
+def renamed_network(name: str) -> torch.nn.Module:
+    """Returns one of torchvision's networks with its parts renamed by pretrainedmodels, with 10 classes."""
+    from pretrainedmodels.models import torchvision_models as renaming
+
+    name = name.replace("-", "_")
+    original = getattr(renaming.models, name)
+    # It makes torchvision's network itself, and takes no number of classes.
+    with mock.patch.object(renaming.models, name, functools.partial(original, num_classes=generated.CLASSES)):
+        network: torch.nn.Module = getattr(renaming, name)(pretrained=None)
+    return network
 
 
 def _shapes(model: torch.nn.Module, ignored: Iterable[str]) -> dict[str, list[int]]:
