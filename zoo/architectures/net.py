@@ -6,7 +6,7 @@ suffix; `Style` says which suffixes, and what else a publisher's framework does 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
