@@ -16,7 +16,7 @@ import functools
 import importlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from zoo.errors import UsageError
 from zoo.graph import Graph, Param
