@@ -30,6 +30,8 @@ model = keras.saving.load_model("all.keras", safe_mode=True)
 with np.load("inputs.npz") as arrays:
     outputs = model([arrays[str(i)] for i in range(len(arrays))])
 outputs = [np.asarray(keras.ops.convert_to_numpy(y), np.float32) for y in outputs]
+half = keras.saving.load_model("half.keras", safe_mode=True)(np.ones((1, 6, 6, 3), np.float32))
+assert np.isfinite(np.asarray(keras.ops.convert_to_numpy(half), np.float32)).all(), "in bfloat16"
 np.savez("outputs.npz", **{str(i): y for i, y in enumerate(outputs)})
 """
 
@@ -43,6 +45,7 @@ def main(python: str) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         golden.build(golden.all_cases()).save(folder / "all.keras")
+        half_precision().save(folder / "half.keras")
         np.savez(folder / "inputs.npz", **{str(i): array for i, array in enumerate(golden.inputs())})
         for backend in BACKENDS:
             environment = {**os.environ, "KERAS_BACKEND": backend, "KERAS_HOME": name}
@@ -60,6 +63,20 @@ def main(python: str) -> int:
             print(f"{len(errors)} cases on {backend}: {verdict}, worst {max(errors.values()):.1e}")
             failed += bool(wrong)
     return 1 if failed else 0
+
+
+def half_precision():
+    """A convolution and a padded maximum in bfloat16, which no backend may refuse."""
+    from zoo.architectures.net import Net
+    from zoo.build import build
+    from zoo.finetune.train import set_precision
+
+    net = Net()
+    value = net.max_pool(net.conv("image", "conv", 4, 3), "pool", 3, 2, pad=1)
+    graph = net.graph("half", value, 6)
+    model = build(graph.bind({"conv.weight": np.ones((4, 3, 3, 3), np.float32)}, where="half"))
+    set_precision(model, "mixed_bfloat16", set())
+    return model
 
 
 def error_of(golden, case: str, found: np.ndarray) -> float:

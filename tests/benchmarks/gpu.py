@@ -38,7 +38,7 @@ NETWORKS = {  # variant -> timm's dialect's name there, and the network of keras
     "mobilenetv2-100": ("mobilenetv2_100", "MobileNetV2"),
 }
 SIZE = 224
-STEPS = 30
+STEPS = int(os.environ.get("ZOO_GPU_STEPS", "30"))
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
@@ -95,7 +95,8 @@ class Bench:
         arrays = {k: v.numpy() for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
         small = self.images[:8]
         with torch.no_grad():
-            expected = module.cuda()(torch.from_numpy(small).permute(0, 3, 1, 2).cuda()).cpu().numpy()
+            x = torch.from_numpy(small).permute(0, 3, 1, 2).to(torch_device())
+            expected = module.to(torch_device())(x).cpu().numpy()
         with full_precision(self.backend):
             actual = np.asarray(self.keras.ops.convert_to_numpy(self.zoo(variant, arrays)(small)))
         error = float(np.abs(actual - expected).max() / np.abs(expected).max())
@@ -129,8 +130,9 @@ class Bench:
         import timm
         import torch
 
-        module = timm.create_model(NETWORKS[variant][0]).eval().cuda().to(memory_format=torch.channels_last)
-        x = torch.from_numpy(self.images).permute(0, 3, 1, 2).cuda()  # channels last in memory
+        module = timm.create_model(NETWORKS[variant][0]).eval().to(torch_device())
+        module = module.to(memory_format=torch.channels_last)
+        x = torch.from_numpy(self.images).permute(0, 3, 1, 2).to(torch_device())  # channels last in memory
         use = precision != "float32"
 
         def step() -> Any:
@@ -167,7 +169,7 @@ class Bench:
         from zoo.finetune import train as recipe
 
         loss = self.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        steps = 20
+        steps = STEPS * 2 // 3
         x = np.concatenate([self.images] * steps)
         y = np.concatenate([self.labels] * steps)
 
@@ -216,8 +218,9 @@ class Bench:
         if self.backend == "torch":
             import torch
 
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
         else:
             import jax
 
@@ -272,6 +275,12 @@ def utilisation() -> Iterator[Callable[[], float | None]]:
     finally:
         done.set()
         thread.join(1)
+
+
+def torch_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def device_name() -> str:

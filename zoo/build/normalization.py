@@ -49,23 +49,29 @@ def group_normalization(context: Context, node: Node) -> Value:
 
 
 def layer_normalization(context: Context, node: Node) -> Value:
-    """ONNX LayerNormalization: over all axes from one on, wherever the tensor has them."""
+    """ONNX LayerNormalization: over all axes from one on.
+
+    Where these are not the tensor's last ones, it is brought into the origin's order: Keras's layer needs them last on
+    its torch backend.
+    """
     value = context.value(node)
     axis = int(node.attrs.get("axis", -1))
     origin = range(value.rank)[axis:]
-    axes = sorted(value.feature_axis(axis) % value.rank for axis in origin)
+    last = list(range(value.rank))[-len(origin) :]
+    if sorted(value.feature_axis(axis) % value.rank for axis in origin) != last:
+        order = tuple(range(value.rank))
+        value = Value(context.arranged(value, order, node.name), order)
     weights = {"gamma": context.array(node, 1)}
     if len(node.inputs) > 2 and node.inputs[2]:
         weights["beta"] = context.array(node, 2)
     shape = tuple(int(value.shape[axis] or 0) for axis in origin)
-    moved = [value.order[axis] - origin[0] for axis in axes]
-    weights = {name: np.broadcast_to(array, shape).transpose(moved) for name, array in weights.items()}
+    moved = [value.order[axis] - origin[0] for axis in last]
     tensor = context.layer(
         keras.layers.LayerNormalization,
         node,
         value.tensor,
-        weights,
-        axis=-1 if axes == [value.rank - 1] else axes,
+        {name: np.broadcast_to(array, shape).transpose(moved) for name, array in weights.items()},
+        axis=-1 if len(last) == 1 else last,
         epsilon=float(node.attrs.get("epsilon", 1e-5)),
         center="beta" in weights,
     )

@@ -12,8 +12,9 @@ from zoo.build.context import Context
 from zoo.graph import Node
 from zoo.windows import Pair
 
-# Lowest float32: what max pooling pads with. Not -inf, which strict JSON cannot hold; float16 turns it into -inf.
-LOWEST = -3.4028234663852886e38
+# Lowest bfloat16: what max pooling pads with. Not -inf, which strict JSON cannot hold, nor the lowest float32, which
+# PyTorch refuses to pad a bfloat16 map with.
+LOWEST = -3.3895313892515355e38
 
 LARGEST = 1 << 20
 """Rows or columns that a padded map may have; no network comes near."""

@@ -229,5 +229,6 @@ def gpu_precision() -> str | None:
         torch = importlib.import_module("torch")
         if not torch.cuda.is_available():
             return None
-        return "mixed_bfloat16" if torch.cuda.is_bf16_supported() else "mixed_float16"
+        # Not float16 on older GPUs: PyTorch refuses to pad such a map with what max pooling pads with.
+        return "mixed_bfloat16" if torch.cuda.is_bf16_supported() else None
     return None

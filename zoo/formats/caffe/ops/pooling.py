@@ -9,7 +9,7 @@ import numpy as np
 from zoo.formats.caffe.ops.common import Pair, image, window
 from zoo.formats.caffe.translate import Mask, Step, Value
 
-_LOWEST = float(np.finfo(np.float32).min)
+_LOWEST = -3.3895313892515355e38  # bfloat16's lowest: PyTorch refuses float32's where that is the type
 _KINDS = ("Max", "Average", "Stochastic")
 
 
