@@ -76,12 +76,15 @@ def digest(shapes: Mapping[str, Iterable[int]]) -> dict[str, Any]:
     return {"tensors": len(found), "digest": hashlib.sha256(json.dumps(found).encode()).hexdigest()}
 
 
-def answers(run: Callable[[float, bool], tuple[np.ndarray, np.ndarray | None]]) -> dict[str, Any]:
+def answers(
+    run: Callable[[float, bool], tuple[np.ndarray, np.ndarray | None]], *, at_least: float = 0.03
+) -> dict[str, Any]:
     """Returns gain and output for the first gain of GAINS with which a network answers to its input.
 
     Args:
         run: (gain, flipped) -> the output for the image, mirrored left to right if `flipped`, in double precision if
             the framework can, and the same in single (None if the framework can only one).
+        at_least: how much of the output has to change when the image is mirrored.
 
     Raises:
         SystemExit: no gain does.
@@ -94,7 +97,7 @@ def answers(run: Callable[[float, bool], tuple[np.ndarray, np.ndarray | None]]) 
         moved = np.abs(output - flipped).max() / largest
         noise = 0 if single is None else np.abs(output - single).max() / largest
         told.append(f"{gain}: moved {moved:.2g}, noise {noise:.2g}, largest {largest:.2g}")
-        if np.isfinite(largest) and moved > 0.03 and noise < 2e-5:
+        if np.isfinite(largest) and moved > at_least and noise < 2e-5:
             return {"gain": gain, "output": [float(f"{value:.8g}") for value in output.ravel().tolist()]}
     raise SystemExit("no gain will do: the output has to depend on the input, and rounding errors to stay small\n"
                      + "\n".join(told))  # fmt: skip

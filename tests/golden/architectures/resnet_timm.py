@@ -9,7 +9,9 @@ from timm import create_model, get_pretrained_cfg, list_models
 
 LARGE = 105e6
 """Parameters above which only names and shapes are compared."""
-QUICK = ("test-resnet", "resnetblur18", "resnet10t")
+NOISY = ("ecaresnet101d-pruned", "ecaresnet200d")
+"""Single precision is less exact in these with the smallest image."""
+QUICK = ("test-resnet", "resnetblur18", "seresnet18", "ecaresnet26t")
 
 
 def make(name: str) -> dict[str, object]:
@@ -18,14 +20,8 @@ def make(name: str) -> dict[str, object]:
     with torch.device("meta"):
         parameters = sum(param.numel() for param in create_model(timm_name).parameters())
     run = parameters < LARGE or name == "senet154"  # nothing else has its block
-    for small in (64, 96):  # some of the deepest hardly answer to the smaller
-        try:
-            return torch_case.case(
-                lambda: torch_case.timm_network(timm_name), small + side % 32, run=run, quick=name in QUICK
-            )
-        except SystemExit as failed:
-            print(name, failed)
-    raise SystemExit(f"{name}: no size will do")
+    size = (96 if name in NOISY else 64) + side % 32
+    return torch_case.case(lambda: torch_case.timm_network(timm_name), size, run=run, quick=name in QUICK)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def case(
     quick: bool = False,
     ignored: Iterable[str] = ("num_batches_tracked",),
     scale: float = 1.0,
+    at_least: float = 0.03,
 ) -> dict[str, Any]:
     """Returns a case: names and shapes of a network's tensors, and what it answers.
 
@@ -36,6 +37,7 @@ def case(
         ignored: parts of names of tensors that zoo's Graph does not have.
         scale: what the image is multiplied by, for a network that depends on its range: a local response normalisation
             does next to nothing to small numbers.
+        at_least: as in `generated.answers`.
     """
     if not run:
         with torch.device("meta"):
@@ -55,7 +57,7 @@ def case(
             single = None if flipped else _first(model(x)).numpy()
             return _first(model.double()(x.double())).numpy(), single
 
-    found = {**generated.digest(shapes), "size": size, **generated.answers(forward)}
+    found = {**generated.digest(shapes), "size": size, **generated.answers(forward, at_least=at_least)}
     found |= {"scale": scale} if scale != 1 else {}
     return {**found, "quick": True} if quick else found
 
