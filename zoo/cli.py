@@ -253,7 +253,8 @@ def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @click.option("-o", "--output", required=True, metavar="OUT.keras", help="File to write.")
 @click.option(
-    "--format", help="Told from the files if left out: caffe, checkpoint, mxnet, onnx, pytorch, tensorflow or torch7."
+    "--format",
+    help="Told from the files if left out: caffe, checkpoint, keras, mxnet, onnx, pytorch, tensorflow or torch7.",
 )
 @click.option(
     "--architecture", help="For weights that carry no graph, such as resnet50/torchvision; see `zoo architectures`."
@@ -261,6 +262,7 @@ def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
 @click.option("--until", metavar="LAYER", help="Convert only up to this layer, by its name in the origin.")
 @against_option
 @click.option("--input-shape", metavar="C,H,W", callback=_shape, help="Size of the input, if the files do not say it.")
+@click.option("--theano-kernels", is_flag=True, default=None, help="The Keras model was made with Theano.")
 @click.option(
     "--sandbox/--no-sandbox", default=True, show_default=True, help="Read the files in a child process with limits."
 )

@@ -27,7 +27,7 @@ from zoo.graph import Graph
 from zoo.preprocessing import affine
 from zoo.registry import check_file
 from zoo.schema import ModelCard, Preprocessing
-from zoo.sources import CheckpointSource, UnsupportedSource, WeightsSource
+from zoo.sources import CheckpointSource, KerasSource, UnsupportedSource, WeightsSource
 
 
 def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sandbox: bool = False) -> dict[str, Any]:
@@ -233,26 +233,38 @@ def _graph_of(card: ModelCard, files: Mapping[str, Path], read: _Read) -> Graph:
         raise UnsupportedError(f"{card.name}: cannot be converted yet: {source.reason}")
     if isinstance(source, WeightsSource):
         return _graph_of_weights(card, source, read(source.format, paths), paths[0].name)
-    options = Options(input_shape=(3, *inputs.sides), until=source.until)
-    found: Graph = read(source.format, paths, options=options)
+    theano = None
+    if isinstance(source, KerasSource):
+        if source.architecture is not None:
+            return _graph_of_weights(card, source, read(source.format, paths), paths[0].name)
+        theano = source.theano_kernels
+    options = Options(input_shape=(3, *inputs.sides), until=source.until, theano_kernels=theano)
+    found = read(source.format, paths, options=options)
+    if not isinstance(found, Graph):
+        raise FormatError(f"{paths[0].name}: holds weights without a graph; the card has to name the architecture")
     return found
 
 
-def _graph_of_weights(card: ModelCard, source: WeightsSource, arrays: dict[str, np.ndarray], where: str) -> Graph:
+def _graph_of_weights(card: ModelCard, source: WeightsSource | KerasSource, read: Any, where: str) -> Graph:
     """Returns the architecture that a card names, at the card's input size, with the file's arrays."""
+    if isinstance(read, Graph):
+        raise FormatError(f"{where}: holds its own graph; the card's architecture is for weights alone")
+    arrays: Mapping[str, np.ndarray] = read
+    variant, dialect = str(source.architecture), str(source.dialect)
     height, width = card.preprocessing.sides
     if height != width:
         raise UnsupportedError(f"{card.name}: input {height}x{width}; architectures are built for square inputs")
-    graph = architectures.build(source.architecture, source.dialect, size=height)
+    graph = architectures.build(variant, dialect, size=height)
     if isinstance(source, CheckpointSource):
         arrays, ignore = checkpoint.served(arrays, averaged=source.averaged), checkpoint.UNUSED
     else:
         ignore = pytorch.UNUSED
+    arrays = architectures.named(variant, dialect, graph, arrays)
     stated, found = card.labels.count, architectures.classes_of(graph, arrays)
     if found is not None and stated not in ("unknown", found):
         raise FormatError(f"{where}: gives {found} classes, labels.count of the card says {stated}")
     if found not in (None, 1000):
-        graph = architectures.build(source.architecture, source.dialect, classes=found, size=height)
+        graph = architectures.build(variant, dialect, classes=found, size=height)
     return graph.bind(arrays, where=where, ignore=ignore)
 
 

@@ -47,16 +47,20 @@ class Param:
     Args:
         shape: as the Graph's nodes take it.
         stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's
-            (`HWC8` where it makes eight maps of each channel) and `IO` a dense layer's, all as TensorFlow has them; a
-            shape: the same numbers with fewer or more axes of size 1; `ones`, or a number: not in the file, because it
-            is that everywhere.
+            (`HWC8` where it makes eight maps of each channel), `IO` a dense layer's and `rows, columns, channels` a
+            number for each place of a map, all as TensorFlow has them; a shape: the same numbers with fewer or more
+            axes of size 1; `ones`, or a number: not in the file, because it is that everywhere.
         standardize: if given, the origin normalises the kernel before each use (weight standardisation): what makes
             one output gets mean 0 and variance 1, with this epsilon. It is done once, when the file's array is taken.
+        turned: whether the file's kernel is turned by half a turn, as Theano's convolution does.
+        alias: its name in another form of the origin's file, if there is one.
     """
 
     shape: tuple[int, ...]
     stored: str | tuple[int, ...] | float = "as is"
     standardize: float | None = None
+    turned: bool = False
+    alias: str = ""
 
     @property
     def shape_in_file(self) -> tuple[int, ...] | None:
@@ -73,6 +77,7 @@ class Param:
     def of(self, stored: np.ndarray) -> np.ndarray:
         """Returns the origin's array as the Graph takes it: a view with its axes in order, or a standardised copy."""
         array = self._arranged(stored)
+        array = array[:, :, ::-1, ::-1] if self.turned else array
         return array if self.standardize is None else _standardized(array, self.standardize)
 
     def everywhere(self) -> np.ndarray:
@@ -95,8 +100,8 @@ def _standardized(kernel: np.ndarray, epsilon: float) -> np.ndarray:
     return rows.reshape(kernel.shape).astype(kernel.dtype)
 
 
-# Axis of the Graph's array (OIHW, or OI) that each axis of the file's array is.
-_AXES = {"HWIO": (2, 3, 1, 0), "IO": (1, 0)}
+# Axis of the Graph's array (OIHW, OI or CHW) that each axis of the file's array is.
+_AXES = {"HWIO": (2, 3, 1, 0), "IO": (1, 0), "rows, columns, channels": (1, 2, 0)}
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,7 @@ class Graph:
         bound = {
             name: param.of(arrays[name]) if name in expected else param.everywhere() for name, param in declared.items()
         }
-        return replace(self, params={**self.params, **bound}, unused=unused, ignored={}, renamed={})
+        return replace(self, params={**self.params, **bound}, unused={**self.unused, **unused}, ignored={}, renamed={})
 
     def check(self) -> Graph:
         """Returns the Graph itself after checking that it is well formed.

@@ -155,6 +155,7 @@ def convert(
     preprocessing: Preprocessing | None = None,
     until: str | None = None,
     input_shape: tuple[int, int, int] | None = None,
+    theano_kernels: bool | None = None,
     sandbox: bool = True,
 ) -> keras.Model:
     """Converts files of any supported format.
@@ -171,6 +172,7 @@ def convert(
         until: the layer, by its name in the origin, whose output becomes the model's; what only stands behind it is
             left out, and may be of kinds that zoo cannot express.
         input_shape: (channels, height, width) of the input, for files that do not state it.
+        theano_kernels: whether a model that Keras saved was made with Theano; default: as its file says.
         sandbox: read the files in a child process with limits on memory and time.
 
     Returns:
@@ -190,7 +192,7 @@ def convert(
         format=format,
         architecture=architecture,
         preprocessing=preprocessing,
-        options=Options(input_shape=input_shape, until=until),
+        options=Options(input_shape=input_shape, until=until, theano_kernels=theano_kernels),
         sandbox=sandbox,
     )
     return model
@@ -204,6 +206,7 @@ def convert_to(
     architecture: str | None = None,
     until: str | None = None,
     input_shape: tuple[int, int, int] | None = None,
+    theano_kernels: bool | None = None,
     against: str | os.PathLike[str] | None = None,
     sandbox: bool = True,
 ) -> dict[str, Any]:
@@ -229,7 +232,7 @@ def convert_to(
 
     arrays = None if against is None else _arrays(against)
     files = [Path(path) for path in paths]
-    options = Options(input_shape=input_shape, until=until)
+    options = Options(input_shape=input_shape, until=until, theano_kernels=theano_kernels)
     model, graph = convert_files(
         files, format=format, architecture=architecture, preprocessing=None, options=options, sandbox=sandbox
     )

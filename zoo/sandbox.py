@@ -208,9 +208,11 @@ def child(request: dict[str, Any]) -> None:
         files = [Path(path) for path in request["files"]]
         if formats.uses_tensorflow(files, request["format"]):
             importlib.import_module("tensorflow")  # its import starts programs
+        if formats.uses_hdf5(files):
+            importlib.import_module("h5py")  # as does its
         sys.addaudithook(_forbid)
-        shape = request["options"]["input_shape"]
-        options = Options(input_shape=tuple(shape) if shape else None, until=request["options"]["until"])
+        shape = request["options"].pop("input_shape")
+        options = Options(input_shape=tuple(shape) if shape else None, **request["options"])
         if request["told"]:
             model = formats.read(files, request["format"], options)
         else:

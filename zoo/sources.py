@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
@@ -75,6 +75,35 @@ class OnnxSource(GraphSource):
     format: Literal["onnx"]
 
 
+class KerasSource(Strict):
+    """A model that Keras saved, or its weights alone: .h5, .weights.h5, .keras."""
+
+    format: Literal["keras"]
+    weights: str
+    """Key in `files` of the file."""
+    architecture: str | None = None
+    """Name of a variant in `zoo.architectures`, where the file holds weights alone."""
+    dialect: str | None = None
+    """Which of the variant's dialects the file has; `keras-th` is Theano's order and turned kernels."""
+    until: str | None = None
+    """The layer whose output is the model's, where the file holds the network; default: the network's own output."""
+    theano_kernels: bool | None = None
+    """Whether Theano made the kernels, where the file holds the network and does not say it."""
+
+    @model_validator(mode="after")
+    def _either(self) -> KerasSource:
+        if (self.architecture is None) != (self.dialect is None):
+            raise ValueError("architecture and dialect go together: both for weights alone, neither for a whole model")
+        if self.architecture is not None and (self.until is not None or self.theano_kernels is not None):
+            raise ValueError("until and theano_kernels are for files that hold the network; the dialect says the rest")
+        return self
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """As in `GraphSource`."""
+        return (self.weights,)
+
+
 class WeightsSource(Strict):
     """Files that hold names and arrays only: the graph is one of `zoo.architectures`."""
 
@@ -127,6 +156,7 @@ class UnsupportedSource(Strict):
 Source = Annotated[
     CaffeSource
     | CheckpointSource
+    | KerasSource
     | MxnetSource
     | OnnxSource
     | PyTorchSource

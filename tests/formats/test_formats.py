@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from zoo import formats
-from zoo.errors import FormatError, UnsupportedError, UsageError
+from zoo.errors import FormatError, UsageError
 from zoo.formats import Options
 
 PROTOTXT = b'name: "net"\nlayer { name: "a" }'
@@ -21,6 +21,8 @@ SAVED_MODEL = b"\x08\x01\x12\x05abcde"
 GRAPH_DEF = b"\x0a\x0c\x0a\x04data\x12\x04Noop"
 CAFFEMODEL = b"\x0a\x03net\xa2\x06\x03\x0a\x01a"
 PICKLE = b"\x80\x02}q\x00."
+HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(90)
+ARCHIVE = b"PK\x03\x04" + bytes(26) + b"metadata.json"
 T7 = b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1"
 
 
@@ -68,6 +70,11 @@ def made(tmp_path: Path) -> Callable[..., list[Path]]:
         ({"x__t7": b"4\n1\n3\nV 1\n"}, ("torch7", ["x.t7"])),
         ({"x": PICKLE}, ("pytorch", ["x"])),
         ({"x__pth": PICKLE}, ("pytorch", ["x.pth"])),
+        ({"x": HDF5}, ("keras", ["x"])),
+        ({"x__keras": ARCHIVE}, ("keras", ["x.keras"])),
+        ({"x": ARCHIVE}, ("keras", ["x"])),
+        ({"x__zip": ARCHIVE.replace(b"metadata.json", b"archive/data.")}, ("pytorch", ["x.zip"])),
+        ({"a__prototxt": PROTOTXT, "b__caffemodel__h5": HDF5}, ("caffe", ["a.prototxt", "b.caffemodel.h5"])),
     ],
 )
 def test_files_are_told_apart_and_put_in_order(
@@ -113,10 +120,8 @@ def test_files_that_make_no_model_are_refused(
 
 
 def test_what_cannot_be_told_is_refused(made: Callable[..., list[Path]], tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"noise: its format cannot be told; give format=, one of: caffe, mxnet"):
+    with pytest.raises(FormatError, match=r"noise: its format cannot be told; give format=, one of: caffe, keras"):
         formats.read(made(noise=b"\x01\x02\x03\x04"))
-    with pytest.raises(UnsupportedError, match="an HDF5 file"):
-        formats.read(made(x__h5=b"\x89HDF\r\n\x1a\n" + bytes(90)))
     with pytest.raises(UsageError, match="unknown format 'theano'"):
         formats.read(made(x=b"x"), format="theano")
     with pytest.raises(FormatError, match="cannot be read"):

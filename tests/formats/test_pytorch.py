@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zoo.errors import FormatError, UnsupportedError, ZooError
-from zoo.formats import pickles, pytorch
+from zoo.formats import pickles, pytorch, zips
 from zoo.formats.pytorch import read
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pytorch"
@@ -356,7 +356,7 @@ def test_members_laid_over_each_other_are_refused(saved: Callable[[bytes], Path]
 
 
 def test_a_zip_with_a_huge_directory_is_refused_unread(saved: Callable[[bytes], Path]) -> None:
-    size = pytorch.MAX_DIRECTORY + 46
+    size = zips.MAX_DIRECTORY + 46
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 9, 9, size, 4, 0)
     path = saved(b"PK\x03\x04" + bytes(size) + end)
     assert "list of members" in message(path)

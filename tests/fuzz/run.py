@@ -98,6 +98,33 @@ def hdf5_seeds() -> Seeds:
     return seeds
 
 
+def keras_seeds() -> Seeds:
+    """Whole models of each version."""
+    import numpy as np
+
+    names = ("keras1_tensorflow", "keras2_nested", "keras2_sequential_trained", "keras3_small_network")
+    seeds = []
+    for name in names:
+        with np.load(GOLDEN / "keras" / f"{name}.npz") as held:
+            seeds += [held[key].tobytes() for key in held.files if key.startswith("file:")]
+    return seeds
+
+
+def keras_config_seeds() -> Seeds:
+    """Networks' descriptions, which mutations of whole files seldom reach."""
+    import h5py
+
+    seeds = []
+    for raw in keras_seeds():
+        if raw.startswith(b"PK"):
+            seeds.append(zipfile.ZipFile(io.BytesIO(raw)).read("config.json"))
+        else:
+            with h5py.File(io.BytesIO(raw)) as file:
+                text = file.attrs["model_config"]
+                seeds.append(text if isinstance(text, bytes) else text.encode())
+    return seeds
+
+
 def prototxt_seeds() -> Seeds:
     """Every small case, and the beginning of a network."""
     texts = [path.read_bytes() for path in sorted((GOLDEN / "caffe").glob("*/deploy.prototxt"))]
@@ -225,6 +252,28 @@ def read_hdf5(path: Path) -> None:
                         _one_line(str(error))
 
 
+def read_keras(path: Path) -> None:
+    from zoo.formats import keras
+    from zoo.formats.options import Options
+    from zoo.graph import Graph
+
+    found = keras.read(path, options=Options(input_shape=(4, 7, 8)))
+    if isinstance(found, Graph):
+        found = {name: array for name, array in found.check().params.items() if array.nbytes > 1 << 20}
+    _arrays(found, path)
+
+
+def read_keras_config(path: Path) -> None:
+    """Translates a description without weights; a network that can be has names and shapes."""
+    from zoo.formats.keras import config
+    from zoo.formats.keras.translate import translate
+    from zoo.formats.keras.values import State
+    from zoo.formats.options import Options
+
+    network = config.parse(path.read_bytes().decode(errors="replace"), path.name)
+    translate(network, State(path.name, network.version, Options(input_shape=(4, 7, 8)))).check()
+
+
 def read_prototxt(path: Path) -> None:
     from zoo.errors import ZooError
     from zoo.formats import caffe
@@ -313,6 +362,8 @@ TARGETS: dict[str, Target] = {
     "pytorch": (pytorch_seeds, read_pytorch, ".pth"),
     "safetensors": (safetensors_seeds, read_safetensors, ".safetensors"),
     "hdf5": (hdf5_seeds, read_hdf5, ".h5"),
+    "keras": (keras_seeds, read_keras, ".h5"),
+    "keras_config": (keras_config_seeds, read_keras_config, ".json"),
     "prototxt": (prototxt_seeds, read_prototxt, ".prototxt"),
     "caffemodel": (caffemodel_seeds, read_caffemodel, ".caffemodel"),
     "torch7": (torch7_seeds, read_torch7, ".t7"),
@@ -333,7 +384,7 @@ def case(target: str, number: int, seeds: Seeds) -> bytes:
     """Makes the file of a case; the same number makes the same file as long as the seeds stay."""
     dice = random.Random(f"{target}-{number}")
     base = dice.choice(seeds)
-    if target in ("pytorch", "any") and base.startswith(b"PK") and dice.random() < 0.5:
+    if target in ("pytorch", "any", "keras") and base.startswith(b"PK") and dice.random() < 0.5:
         return _within_zip(base, dice, seeds)
     if target == "facts" and dice.random() < 0.6:
         return _within_zip(base, dice, seeds)

@@ -16,7 +16,7 @@ import functools
 import importlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from zoo.errors import UsageError
 from zoo.graph import Graph, Param
@@ -35,6 +35,7 @@ FAMILIES = (
     "inception_v2",
     "inception_v3",
     "inception_v4",
+    "keras_applications",
     "mnasnet",
     "mobilenet",
     "mobilenet_v1",
@@ -66,6 +67,15 @@ class _Family(Protocol):
 
     def build(self, variant: str, dialect: str, classes: int, size: int | None) -> Graph:
         """Returns the Graph; `size` are rows and columns of the input, by default the publisher's."""
+        ...
+
+
+@runtime_checkable
+class _Naming(Protocol):
+    """What the module of a family has whose files name arrays in ways that a Graph's `renamed` cannot tell."""
+
+    def named(self, graph: Graph, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Returns a file's arrays under the Graph's names, as far as they can be told."""
         ...
 
 
@@ -137,11 +147,14 @@ def fit(
     """
     variant, _, dialect = architecture.partition("/")
     nearest: dict[str, Graph] = {}
+    found: dict[str, Mapping[str, np.ndarray]] = {}
     best = (len(arrays) + 1, 0)
     for key in [dialect] if dialect else dialects(variant):
         graph = build(variant, key)
-        graph = build(variant, key, classes=classes_of(graph, arrays) or 1000)
-        distance = _distance(graph, arrays)
+        found[key] = named(variant, key, graph, arrays)
+        classes = classes_of(graph, found[key]) or 1000
+        graph = graph if classes == 1000 else build(variant, key, classes=classes)
+        distance = _distance(graph, found[key])
         if not nearest or distance <= best:
             nearest = {**(nearest if distance == best else {}), key: graph}
             best = distance
@@ -149,7 +162,21 @@ def fit(
     if best == (0, 0) and len(different) > 1:
         choices = " or ".join(f"{variant}/{key}" for key in reversed(different.values()))
         raise UsageError(f"{where}: its names fit several publishers' {variant}; give architecture={choices}")
-    return next(iter(nearest.values())).bind(arrays, where=where, ignore=ignore)
+    chosen = next(iter(nearest))
+    return nearest[chosen].bind(found[chosen], where=where, ignore=ignore)
+
+
+def named(variant: str, dialect: str, graph: Graph, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Returns arrays under the names of a Graph of `build`, where a family's files have many names for them.
+
+    Args:
+        variant: as in `build`.
+        dialect: as in `build`.
+        graph: what that gave.
+        arrays: as the format's reader gives them.
+    """
+    family = _of(variant)[dialect]
+    return family.named(graph, arrays) if isinstance(family, _Naming) else arrays
 
 
 def classes_of(graph: Graph, arrays: Mapping[str, np.ndarray]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import importlib
 import os
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from zoo.errors import FormatError, UnsupportedError, UsageError
+from zoo.errors import FormatError, UsageError
 from zoo.formats.options import Options
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Model: TypeAlias = "Graph | dict[str, np.ndarray]"
 PARTS: dict[str, tuple[str, ...]] = {
     "caffe": ("prototxt", "caffemodel"),
     "checkpoint": ("index", "data"),
+    "keras": ("keras",),
     "mxnet": ("symbol", "params"),
     "onnx": ("onnx",),
     "pytorch": ("state dict",),
@@ -39,6 +41,7 @@ _SUFFIXES = {
     ".ckpt": "index",
     ".prototxt": "prototxt",
     ".caffemodel": "caffemodel",
+    ".keras": "keras",
     ".params": "params",
     ".onnx": "onnx",
     ".pb": "graph",
@@ -133,6 +136,15 @@ def uses_tensorflow(paths: Sequence[Path], format: str | None) -> bool:
     )
 
 
+def uses_hdf5(paths: Sequence[Path]) -> bool:
+    """Says whether any of some files is HDF5, or a zip that may hold such a file."""
+    for path in paths:
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if file.read(4) in (b"\x89HDF", b"PK\x03\x04"):
+                return True
+    return False
+
+
 def _kind(path: Path) -> str:
     """Tells a file by its first bytes; its name decides between kinds that have no mark of their own."""
     if path.is_dir():
@@ -153,8 +165,8 @@ def _kind(path: Path) -> str:
     found = _marked(head) or _SUFFIXES.get(path.suffix.lower())
     if found:
         return found
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        raise UnsupportedError(f"{path.name}: an HDF5 file; expected a model of: {', '.join(PARTS)}")
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):  # unless its name says that it is Caffe's
+        return "keras"
     if _is_text(head):
         return "symbol" if head.lstrip()[:1] == b"{" else "prototxt"
     # A caffemodel begins with the network's name (field 1) or a layer (fields 2 and 100), each a length and bytes.
@@ -167,6 +179,8 @@ def _marked(head: bytes) -> str | None:
     """Tells kinds that begin in a way no other does."""
     from zoo.formats import safetensors  # the same state dict in another container: `pytorch.read` takes both
 
+    if head.startswith(b"PK\x03\x04") and head[30:].startswith(_KERAS):
+        return "keras"
     if head.startswith((b"PK\x03\x04", b"\x80")) or safetensors.told_by(head):
         return "state dict"
     if head.startswith(b"\x12\x01\0\0\0\0\0\0"):  # MXNet's kMXAPINDArrayListMagic
@@ -176,6 +190,9 @@ def _marked(head: bytes) -> str | None:
     if head[:1] == b"\x08" and 3 <= head[1] <= 32 and head[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42"):
         return "onnx"  # ir_version, then another field of ModelProto
     return None
+
+
+_KERAS = (b"metadata.json", b"config.json", b"model.weights.h5")  # one of them is the first member of a .keras file
 
 
 def _is_text(head: bytes) -> bool:

@@ -14,7 +14,10 @@ class Options:
             Caffe files). A file that states another is read with this one where its network allows.
         until: the layer or value, by its name in the origin, whose output becomes the network's only one; what it
             does not need is left out before anything is refused.
+        theano_kernels: whether Theano made the kernels of a Keras model, which are then turned by half a turn; None:
+            as the file says, which Keras 1 did not write down.
     """
 
     input_shape: tuple[int, int, int] | None = None
     until: str | None = None
+    theano_kernels: bool | None = None

@@ -21,12 +21,12 @@ import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from zoo.errors import FormatError, UnsupportedError
-from zoo.formats import pickles, safetensors
+from zoo.formats import pickles, safetensors, zips
 from zoo.formats.mapped import mapped
 from zoo.formats.pickles import shown
 from zoo.formats.torch_tensors import Storage, Storages, Tensor, allowed, bare_names, itemsize, storage_ids
@@ -37,7 +37,6 @@ UNUSED = {"*num_batches_tracked": "counts training steps; inference does not use
 """Pattern of names -> why inference has no use for such arrays."""
 
 MAX_PICKLE = 64 << 20  # bytes; a state dict of 1,000 tensors takes about 200 kB
-MAX_DIRECTORY = 8 << 20  # bytes of a zip's list of members: about 80,000 tensors
 MAX_DEPTH = 4  # of wrappers, so that a dict inside itself ends
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -112,32 +111,8 @@ def _has_tensors(value: Any) -> bool:
 # ---------------------------------------------------------------------------------------------------------------- zip
 
 
-class _Guarded(io.RawIOBase):
-    """A mapped file that refuses large reads: zipfile takes a zip's own word for the size of its directory."""
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self.data = data
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.data.tell(), io.SEEK_END: len(self.data)}[whence]
-        if not 0 <= place <= len(self.data):
-            raise OSError("a position outside the file")
-        self.data.seek(place)
-        return place
-
-    def tell(self) -> int:
-        return self.data.tell()
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        left = len(self.data) - self.data.tell()
-        wanted = left if size is None or size < 0 else min(size, left)
-        if wanted > MAX_DIRECTORY:
-            raise zipfile.BadZipFile(f"its list of members has more than {MAX_DIRECTORY} bytes")
-        return self.data.read(wanted)
-
-
 def _read_zip(data: mmap.mmap, where: str) -> tuple[Any, Storages]:
-    members = _members(data, where)
+    members = zips.members(data, where)
     top_level = [member.filename for member in members if member.filename.count("/") == 1]
     if any(name.endswith(("/constants.pkl", "/archive_format")) for name in top_level):
         raise UnsupportedError(
@@ -164,28 +139,17 @@ def _read_zip(data: mmap.mmap, where: str) -> tuple[Any, Storages]:
     return content, Storages(data, where, inside)
 
 
-def _members(data: mmap.mmap, where: str) -> list[zipfile.ZipInfo]:
-    try:
-        with zipfile.ZipFile(cast(BinaryIO, _Guarded(data))) as archive:
-            return archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, OSError, struct.error) as error:
-        raise FormatError(f"{where}: damaged zip ({shown(str(error))}); fetch the file again") from None
-
-
 def _stored(data: mmap.mmap, where: str, members: list[zipfile.ZipInfo]) -> dict[str, tuple[int, int]]:
     """Returns member name -> first byte and number of bytes in the file; torch.save stores members uncompressed."""
     places: dict[str, tuple[int, int]] = {}
     total = 0
     for member in members:
-        name, offset = member.filename, member.header_offset
+        name = member.filename
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
             raise FormatError(
                 f"{where}: member {shown(name)!r} is compressed or encrypted, which torch.save never does"
             )
-        header = data[offset : offset + 30] if 0 <= offset <= len(data) else b""
-        if len(header) < 30 or header[:4] != b"PK\x03\x04":
-            raise FormatError(f"{where}: member {shown(name)!r} is not where the zip says; fetch the file again")
-        start = offset + 30 + sum(struct.unpack("<HH", header[26:30]))
+        start = zips.start_of(data, member, where)
         total += member.file_size
         if name in places or start + member.file_size > len(data) or total > len(data):
             raise FormatError(

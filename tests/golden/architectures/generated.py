@@ -20,7 +20,7 @@ CLASSES = 10
 GAINS = (0.6, 0.65, 0.55, 0.62, 0.58, 0.56, 0.5, 0.7, 0.8, 0.9, 1.0, 0.4, 1.2, 0.3, 0.85, 0.68, 1.5)
 """0.5 and the output of many nets hardly depends on the input; 0.8 and rounding errors grow from layer to layer."""
 
-_VARIANCES = ("running_var", "moving_variance")
+_VARIANCES = ("running_var", "moving_variance", "variance")
 _SCALES = ("weight", "gamma")
 
 
@@ -50,10 +50,15 @@ def _array(name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
     start = zlib.crc32(name.encode()) % len(normal)
     flat = np.resize(np.roll(normal, start), count)
     # TensorFlow's kernels have outputs last (depthwise ones channels and multiplier), torch's first.
-    last = "/" in name
+    last = "/" in name and not _is_theanos(shape)
     depthwise = last and "depthwise" in kind
     fan_in = count / ((shape[-1] if last else shape[0]) * (shape[-2] if depthwise else 1))
     return (flat * np.float32(gain / np.sqrt(fan_in))).reshape(shape)
+
+
+def _is_theanos(shape: tuple[int, ...]) -> bool:
+    """Whether a kernel is Theano's, OIHW: no network has so many rows."""
+    return len(shape) == 4 and shape[0] > 11 and max(shape[2:]) <= 7
 
 
 @functools.cache
@@ -62,12 +67,13 @@ def _normal() -> np.ndarray:
     return np.random.RandomState(0).standard_normal(1_000_003).astype(np.float32)
 
 
-def image(height: int, width: int | None = None) -> np.ndarray:
-    """Returns a smooth coloured pattern, (1, height, width, 3), -1..1."""
+def image(height: int, width: int | None = None, *, raw: bool = False) -> np.ndarray:
+    """Returns a smooth coloured pattern, (1, height, width, 3), -1..1, or `raw` 0..255."""
     width = width or height
     y, x = np.mgrid[:height, :width]
     y, x = y / (height - 1) * 2 - 1, x / (width - 1) * 2 - 1
-    return np.stack([x * y, x * x + y - 1, 0.7 * x - 0.3 * y * y], axis=-1).astype(np.float32)[None]
+    pattern = np.stack([x * y, x * x + y - 1, 0.7 * x - 0.3 * y * y], axis=-1).astype(np.float32)[None]
+    return (pattern + 1) * np.float32(127.5) if raw else pattern
 
 
 def digest(shapes: Mapping[str, Iterable[int]]) -> dict[str, Any]:
