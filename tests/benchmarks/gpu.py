@@ -39,17 +39,17 @@ NETWORKS = {  # variant -> timm's dialect's name there, and the network of keras
 }
 SIZE = 224
 STEPS = int(os.environ.get("ZOO_GPU_STEPS", "30"))
-PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 class Bench:
     """One backend's measurements, until its time is over."""
 
-    def __init__(self, batch: int, seconds: float, out: Path | None) -> None:
+    def __init__(self, batch: int, seconds: float, out: Path | None, precisions: list[str]) -> None:
         import keras
 
         self.keras, self.backend = keras, keras.backend.backend()
         self.batch, self.out, self.end = batch, out, time.monotonic() + seconds
+        self.precisions = precisions
         random = np.random.default_rng(0)
         self.images = random.uniform(-1, 1, (batch, SIZE, SIZE, 3)).astype(np.float32)
         self.labels = random.integers(0, 1000, batch)
@@ -68,7 +68,7 @@ class Bench:
         for variant in NETWORKS:
             if not self.late():
                 self.parity(variant)
-        for precision in PRECISIONS[::-1]:
+        for precision in self.precisions:
             for variant in NETWORKS:
                 self.predict(variant, precision)
             self.train("resnet50", precision)
@@ -310,9 +310,10 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=128)
     options.add_argument("--out", type=Path)
     options.add_argument("--backends", default="torch,jax")
+    options.add_argument("--precisions", default="mixed_bfloat16,float32")
     given = options.parse_args()
     if os.environ.get("ZOO_GPU_CHILD"):
-        Bench(given.batch, given.seconds, given.out).run()
+        Bench(given.batch, given.seconds, given.out, given.precisions.split(",")).run()
         return
     for backend in given.backends.split(","):
         env = {**os.environ, "KERAS_BACKEND": backend, "ZOO_GPU_CHILD": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
