@@ -19,18 +19,16 @@ def zeros(graph: Graph) -> dict[str, np.ndarray]:
     return {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if shape is not None}
 
 
-def test_every_variant_in_every_dialect_is_well_formed() -> None:
+def test_every_variant_in_every_dialect_is_well_formed_at_its_own_size() -> None:
     for variant in architectures.variants():
         for dialect in architectures.dialects(variant):
-            graph = architectures.build(variant, dialect)
-            assert graph.check() is graph
-            assert graph.name == variant
-            assert len(graph.outputs) == 1
+            if dialect != "keras":  # these are built by Keras itself, in minutes; their own tests build each once
+                assert len(architectures.build(variant, dialect).check().outputs) == 1
 
 
-def test_a_variant_belongs_to_one_family() -> None:
-    owners = [{name for names in family.PUBLISHED.values() for name in names} for family in architectures._modules()]
-    assert sum(map(len, owners)) == len(set().union(*owners))
+def test_no_two_families_write_the_same_network_of_a_publisher() -> None:
+    owned = [(d, v) for family in architectures._modules() for d, names in family.PUBLISHED.items() for v in names]
+    assert len(owned) == len(set(owned))
 
 
 # ------------------------------------------------------------------------------------------------------- unknown names
@@ -39,7 +37,7 @@ def test_a_variant_belongs_to_one_family() -> None:
 def test_an_unknown_variant_offers_the_nearest_or_all() -> None:
     with pytest.raises(UsageError, match=r"did you mean .*efficientnet-lite0"):
         architectures.build("efficientnet_lite0", "timm")
-    with pytest.raises(UsageError, match=r"there are: efficientnet-b0, .* and \d+ more"):
+    with pytest.raises(UsageError, match=r"there are: alexnet, .* and \d+ more"):
         architectures.build("qqqqq", "timm")
 
 
