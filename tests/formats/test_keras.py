@@ -99,6 +99,11 @@ def arrays_of(graph: Graph, rename: Callable[[str, str], str]) -> dict[str, np.n
     return found
 
 
+@pytest.fixture(scope="module")
+def xception() -> Graph:
+    return architectures.build("xception", "keras", classes=7)
+
+
 OLD = {"kernel": "W", "bias": "b", "moving_mean": "running_mean", "moving_variance": "running_std"}
 
 
@@ -114,8 +119,8 @@ OLD = {"kernel": "W", "bias": "b", "moving_mean": "running_mean", "moving_varian
         lambda layer, variable: f"layer_of_{layer}_x/{variable}:0",
     ],
 )
-def test_weights_find_their_layer_by_every_versions_names(rename: Callable[[str, str], str]) -> None:
-    graph = architectures.build("xception", "keras", classes=7)
+def test_weights_find_their_layer_by_every_versions_names(rename: Callable[[str, str], str], xception: Graph) -> None:
+    graph = xception
     plain = arrays_of(graph, lambda layer, variable: f"{layer}/{variable}")
     stored = arrays_of(graph, rename)
     found = match.named(graph, stored)
