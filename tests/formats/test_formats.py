@@ -120,7 +120,7 @@ def test_files_that_make_no_model_are_refused(
 
 
 def test_what_cannot_be_told_is_refused(made: Callable[..., list[Path]], tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"noise: its format cannot be told; give format=, one of: caffe, keras"):
+    with pytest.raises(FormatError, match=r"noise: its format cannot be told; give format=, one of: caffe, che"):
         formats.read(made(noise=b"\x01\x02\x03\x04"))
     with pytest.raises(UsageError, match="unknown format 'theano'"):
         formats.read(made(x=b"x"), format="theano")

@@ -47,6 +47,13 @@ KINDS = {
     ],
     "HDF5: deep nesting": ["test_deep_nesting_is_refused"],
     ".keras with Lambda, foreign module, TFSMLayer": ["test_a_keras_file_that_brings_code_is_refused"],
+    "Keras's description with Lambda, foreign module, TFSMLayer": ["test_layers_with_code_are_refused_together"],
+    "Keras's description: cycle, huge numbers, deep nesting": [
+        "test_damaged_descriptions_say_what_is_wrong",
+        "test_models_inside_models_have_an_end",
+    ],
+    ".keras whose members are bombs": ["test_archives_are_bounded"],
+    "Keras's weights: missing or foreign layers": ["test_missing_and_foreign_weights_are_named"],
     ".keras whose zoo.json is a bomb": ["test_facts_that_inflate_without_end_are_refused"],
     "caffemodel: generations mixed": ["test_layer_and_layers_in_one_file_count_in_document_order"],
     "caffemodel: data and double_data": ["test_numbers_may_come_one_by_one_and_in_double_precision"],

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 import zoo
 from zoo import architectures, formats
@@ -21,6 +22,7 @@ from zoo.formats import keras
 from zoo.formats.keras import match
 from zoo.formats.options import Options
 from zoo.graph import Graph
+from zoo.sources import KerasSource
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "keras"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.npz"))
@@ -99,6 +101,11 @@ def arrays_of(graph: Graph, rename: Callable[[str, str], str]) -> dict[str, np.n
     return found
 
 
+@pytest.fixture(scope="module")
+def xception() -> Graph:
+    return architectures.build("xception", "keras", classes=7)
+
+
 OLD = {"kernel": "W", "bias": "b", "moving_mean": "running_mean", "moving_variance": "running_std"}
 
 
@@ -114,8 +121,8 @@ OLD = {"kernel": "W", "bias": "b", "moving_mean": "running_mean", "moving_varian
         lambda layer, variable: f"layer_of_{layer}_x/{variable}:0",
     ],
 )
-def test_weights_find_their_layer_by_every_versions_names(rename: Callable[[str, str], str]) -> None:
-    graph = architectures.build("xception", "keras", classes=7)
+def test_weights_find_their_layer_by_every_versions_names(rename: Callable[[str, str], str], xception: Graph) -> None:
+    graph = xception
     plain = arrays_of(graph, lambda layer, variable: f"{layer}/{variable}")
     stored = arrays_of(graph, rename)
     found = match.named(graph, stored)
@@ -324,3 +331,16 @@ def test_a_network_without_a_size_asks_for_it(tmp_path: Path) -> None:
     assert isinstance(graph, Graph)
     assert graph.inputs == {"image": (3, 6, 5)}
     assert "no layer 'b'" in refused(path, UsageError, input_shape=(3, 6, 5), until="b")
+
+
+# Cards
+
+
+def test_a_card_names_the_architecture_of_weights_alone() -> None:
+    weights = {"format": "keras", "weights": "weights"}
+    whole = KerasSource.model_validate({**weights, "until": "fc2", "theano_kernels": True})
+    alone = KerasSource.model_validate({**weights, "architecture": "vgg16", "dialect": "keras-th"})
+    assert whole.roles == alone.roles == ("weights",)
+    for more in ({"architecture": "vgg16"}, {"architecture": "vgg16", "dialect": "keras", "until": "fc2"}):
+        with pytest.raises(ValidationError, match=r"go together|hold the network"):
+            KerasSource.model_validate({**weights, **more})

@@ -9,7 +9,7 @@ for the ResNets). Dialects:
   and ConvNeXt do to the image inside the network is part of the Graph; they take RGB 0..255.
 - keras-2016: the first files of ResNet-50 and Inception v3 (fchollet/deep-learning-models resnet50.py, inception_v3.py
   @3fdb8ced, release v0.2), of the same names as today's. The ResNet's layers are named otherwise, and its epsilon is
-  1e-3; the Inception's ReLU stands before the normalisation, and its convolutions have biases.
+  1e-3; the Inception's ReLU stands before the normalisation, its convolutions have biases, and it is narrower.
 - keras-th, keras-2016-th: what Theano made of either (releases v0.1, v0.2): kernels OIHW and turned by half a turn,
   maps flattened with the channels first.
 """
@@ -109,9 +109,9 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     layers = described["config"]["layers"]
     if variant.startswith("efficientnet-"):
         _rescaled(layers)
+    _renamed(described)
     if dialect.startswith("keras-2016") and variant == "inception-v3":
         _inception_2016(layers)
-    _renamed(described)
     if theano:
         for layer in layers:
             _channels_first(layer)
@@ -197,15 +197,19 @@ def _channels_first(layer: Any) -> None:
 
 
 def _inception_2016(layers: Sequence[Any]) -> None:
-    """Makes Inception v3 that of 2016: convolution, ReLU, normalisation."""
+    """Makes Inception v3 that of 2016: convolution, ReLU, normalisation; three narrower layers, one pool of means."""
+    filters = {"conv2d_18": 32, "conv2d_25": 32, "conv2d_64": 160}
     for layer in layers:
         arguments = layer["config"]
+        arguments |= {"filters": filters[arguments["name"]]} if arguments["name"] in filters else {}
         if layer["class_name"] == "Conv2D":
             arguments |= {"activation": "relu", "use_bias": True}
         elif layer["class_name"] == "BatchNormalization":
             arguments["scale"] = True
         elif layer["class_name"] == "Activation":
             arguments["activation"] = "linear"
+        elif arguments["name"] == "max_pooling2d_3":
+            layer["class_name"] = "AveragePooling2D"
 
 
 def _resnet50_2016(keras: Any, classes: int, size: int) -> Any:

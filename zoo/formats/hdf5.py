@@ -11,7 +11,7 @@ a number is read; it is an allow-list, at least as strict as what Keras 3.15 doe
 - depth, number of objects, lengths of names and attributes are bounded
 
 The HDF5 library itself is C code that parses the file's structure before any check here can run; a file nobody vouches
-for is better opened in a process of its own. No card names this format: it is the ground for readers of Keras's files.
+for is better opened in a process of its own. `zoo.formats.keras` reads Keras's files with it.
 """
 
 from __future__ import annotations

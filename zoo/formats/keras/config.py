@@ -275,6 +275,8 @@ def _counted(layer: Layer, layers: Mapping[str, Layer], config: Mapping[str, Any
     outside = [outside] if outside and isinstance(outside[0], str) else outside
     used += [value[1] for value in outside if value[0] == layer.raw]
     first = min(used, default=0)
+    if first > MAX_DEPTH:
+        raise ValueError(f"{layer.raw!r} is called {first} times outside the model")
     blank = tuple(() for _ in range(first))
     return Layer(
         layer.name, layer.kind, layer.module, layer.config, layer.path, (*blank, *layer.calls), layer.inner, layer.raw
