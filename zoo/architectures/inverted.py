@@ -72,6 +72,8 @@ class Squeeze:
     act: str = ""
     """Empty: that of the block."""
     gate: str = "sigmoid"
+    gain: float = 1.0
+    """What the gates are multiplied by."""
 
     def channels(self, wide: int, line: Line) -> int:
         """Returns how many channels the vector has between its two layers."""
@@ -273,8 +275,9 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
     if line.se:
         squeeze = network.squeeze
         result = net.squeeze_excite(
-            result, *names.squeeze, squeeze.channels(wide, line), act=squeeze.act or act, gate=squeeze.gate
-        )
+            result, *names.squeeze, squeeze.channels(wide, line), act=squeeze.act or act, gate=squeeze.gate,
+            gain=squeeze.gain,
+        )  # fmt: skip
     if line.kind == "cn":
         result = _layer(net, result, next(layers), line.channels, line.kernel, line.stride, act=act)
     else:

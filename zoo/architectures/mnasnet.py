@@ -63,6 +63,8 @@ SMALL = stages(
     Line("ir", 3, 5, 2, 6, 88, 0.25),
     Line("ir", 1, 3, 1, 6, 144),
 )
+# tensorflow/tpu's table says of the first block that 16 channels come in, which are 8: it adds no input to them.
+_TPU_SMALL = [[SMALL[0][0]._replace(skip=False)], *SMALL[1:]]
 SINGLE_PATH = stages(
     Line("ds", 1, 3, 1, 1, 16, skip=False),
     Line("ir", 3, 3, 2, 3, 24),
@@ -182,8 +184,10 @@ TIMM = {variant.replace("-", "_"): (variant, "timm") for variant in PUBLISHED["t
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
     if dialect == "tpu":
-        names, ignored = _tpu(variant), inverted_tf.UNUSED
-        return inverted.build(variant, VARIANTS[variant], names, TPU, classes, size, ignored=ignored)
+        network, ignored = VARIANTS[variant], inverted_tf.UNUSED
+        if variant == "mnasnet-small":
+            network = replace(network, stages=_TPU_SMALL)
+        return inverted.build(variant, network, _tpu(variant), TPU, classes, size, ignored=ignored)
     style = replace(TORCH, same=dialect == "timm-tf")
     if dialect == "timm-tf" or variant == "fbnetc-100":
         style = replace(style, epsilon=1e-3)

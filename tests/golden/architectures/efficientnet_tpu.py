@@ -41,7 +41,7 @@ def make(name: str) -> dict[str, object]:
         return builder.build_model(x, EDGE.get(name, name), training=False, override_params=override)[0]
 
     short = name.removeprefix("efficientnet-")
-    return tf_case.case(network, SIZES.get(short, 64), run=short in SIZES, quick=short in ("b0", "lite0", "es"))
+    return tf_case.case(network, SIZES.get(short, 64), run=short in SIZES, quick=short in ("b0", "es"))
 
 
 if __name__ == "__main__":

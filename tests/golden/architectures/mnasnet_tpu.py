@@ -33,7 +33,7 @@ def make(name: str) -> dict[str, object]:
     def network(x: Any) -> Any:
         return build(x, model, training=False, override_params=override)[0]
 
-    return tf_case.case(network, 64, quick=name in ("semnasnet-035", "mnasnet-small", "mixnet-s"))
+    return tf_case.case(network, 64, quick=name in ("mnasnet-small", "mixnet-s"))
 
 
 if __name__ == "__main__":

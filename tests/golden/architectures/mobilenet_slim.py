@@ -35,7 +35,7 @@ V3 = {
     )
 }
 NETWORKS = V2 | V3
-QUICK = ("mobilenetv2-035", "mobilenetv3-small-075", "mobilenet-edgetpu-075")
+QUICK = ("mobilenetv2-035", "mobilenetv3-small-075")
 
 
 def make(name: str) -> dict[str, object]:
