@@ -8,8 +8,8 @@ its A1.
   module have first layers whose channels do not follow the width; other shapes, so that they are refused.
 - timm: the same padding and epsilon; FBNet-C's published weights take 1e-3, which timm sets when it loads them.
 - timm-tf: ports of MixNet from TensorFlow: SAME padding and epsilon 1e-3.
-- tpu: checkpoints of tensorflow/tpu itself, the same numerics. Convolutions are Keras' layers there, numbered through
-  the network in another scope than the batch normalisations.
+- tpu: checkpoints of tensorflow/tpu itself, the same numerics, but for the first block of `mnasnet-small`. Convolutions
+  are Keras' layers there, numbered through the network in another scope than the batch normalisations.
 """
 
 from __future__ import annotations

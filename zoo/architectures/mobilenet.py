@@ -8,9 +8,9 @@ and for the others of timm models/mobilenetv3.py, hardcorenas.py and efficientne
   behind the average is dense.
 - timm: symmetric padding, epsilon 1e-5 (1e-3 in `mobilenetv3-rw`); that layer is a 1x1 convolution.
 - timm-tf: its ports of TensorFlow's weights, `tf_mobilenetv3_large_100`: the same names, SAME padding, epsilon 1e-3.
-- slim: TensorFlow's checkpoints themselves: the same numerics, also V2 and EdgeTPU, which has no activation behind its
-  first block. The classifier is a 1x1 convolution. Where widths are below 1, the last convolution keeps its channels
-  (`finegrain_classification_mode`).
+- slim: TensorFlow's checkpoints themselves, also of V2 and EdgeTPU: SAME padding and epsilon 1e-3, too; gates of V3 are
+  0.16667 * relu6(x + 3), and EdgeTPU has no activation behind its first block. The classifier is a 1x1 convolution.
+  Where widths are below 1, the last convolution keeps its channels (`finegrain_classification_mode`).
 """
 
 from __future__ import annotations

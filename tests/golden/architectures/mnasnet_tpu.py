@@ -12,7 +12,8 @@ from typing import Any
 import generated
 import tf_case
 
-sys.path[:0] = [f"{os.environ['TPU_OFFICIAL']}/mnasnet", f"{os.environ['TPU_OFFICIAL']}/efficientnet"]
+sys.path.insert(0, f"{os.environ['TPU_OFFICIAL']}/efficientnet")
+sys.path.insert(0, f"{os.environ['TPU_OFFICIAL']}/mnasnet")
 
 import mnasnet_models
 from mixnet import mixnet_builder
