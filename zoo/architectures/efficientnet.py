@@ -10,6 +10,7 @@ lite/efficientnet_lite_builder.py, edgetpu/efficientnet_edgetpu_builder.py), of 
 - lukemelas: lukemelas/EfficientNet-PyTorch (package efficientnet-pytorch) and its fork for Lite, ml-illustrated's
   EfficientNet-Lite-PyTorch: SAME padding, epsilon 1e-3. That code takes the zeros of SAME for the size that a network
   is made for, whatever comes in; here they are those of `size`.
+- tpu: checkpoints of tensorflow/tpu itself: SAME padding, epsilon 1e-3, 1000 classes (EdgeTPU 1001).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from zoo.architectures import inverted
+from zoo.architectures import inverted, inverted_tf
 from zoo.architectures.inverted import (
     TIMM_NAMES,
     BlockNames,
@@ -33,7 +34,7 @@ from zoo.architectures.inverted import (
     torchvision_block,
     widened,
 )
-from zoo.architectures.net import TORCH, Style, scaled
+from zoo.architectures.net import TORCH, TPU, Style, scaled
 from zoo.graph import Graph
 
 # ---------------------------------------------------------------------------------------------------------- the numbers
@@ -212,6 +213,8 @@ DIALECTS: Mapping[str, tuple[Style, Callable[[Network], Names]]] = {
     "timm-tf": (_TENSORFLOW, lambda _: TIMM_NAMES),
     "lukemelas": (_TENSORFLOW, _lukemelas),
 }
+TPU_SCOPES = {f"efficientnet-e{size}": f"efficientnet-edgetpu-{size.upper()}" for size in "sml"}
+"""Variable scope in tensorflow/tpu where it is not the variant's name."""
 
 _B = tuple(f"efficientnet-b{number}" for number in range(9))
 _LITE = tuple(f"efficientnet-lite{number}" for number in range(5))
@@ -223,6 +226,7 @@ PUBLISHED: Mapping[str, Sequence[str]] = {
     "timm": tuple(variant for variant in VARIANTS if variant not in _TF_ONLY),
     "timm-tf": (*_B, "efficientnet-l2", *_LITE, *_EDGE, *_TF_ONLY, *_V2),
     "lukemelas": (*_B, *_LITE),
+    "tpu": (*_B, "efficientnet-l2", *_LITE, *_EDGE),
 }
 TIMM = {variant.replace("-", "_"): (variant, "timm") for variant in PUBLISHED["timm"]} | {
     f"tf_{variant}".replace("-", "_"): (variant, "timm-tf") for variant in PUBLISHED["timm-tf"]
@@ -241,8 +245,11 @@ SIZES: Mapping[str, Mapping[str, int]] = {
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
     network = VARIANTS[variant]
-    style, names = DIALECTS[dialect]
+    if dialect == "tpu":
+        names = inverted_tf.tpu_names(TPU_SCOPES.get(variant, variant), network)
+        return inverted.build(variant, network, names, TPU, classes, size, ignored=inverted_tf.UNUSED)
+    style, named = DIALECTS[dialect]
     if dialect == "torchvision" and (variant in _B[5:] or variant in _V2):
         style = replace(style, epsilon=1e-3)
     size = size or SIZES.get(dialect, {}).get(variant)
-    return inverted.build(variant, network, names(network), style, classes, size)
+    return inverted.build(variant, network, named(network), style, classes, size)

@@ -72,6 +72,8 @@ class Squeeze:
     act: str = ""
     """Empty: that of the block."""
     gate: str = "sigmoid"
+    gain: float = 1.0
+    """What the gates are multiplied by."""
 
     def channels(self, wide: int, line: Line) -> int:
         """Returns how many channels the vector has between its two layers."""
@@ -108,6 +110,8 @@ class Layer(NamedTuple):
     conv: str
     norm: str
     act: str
+    parts: Sequence[str] = ()
+    """Of several kernels each one's own name; empty: numbered behind `conv`."""
 
 
 class Place(NamedTuple):
@@ -145,6 +149,8 @@ class Names:
     dropout: str
     dense_head: bool = False
     """Whether a `late` convolution is a dense layer instead."""
+    conv_classifier: bool = False
+    """Whether the classifier is a 1x1 convolution, and the flattening behind it."""
 
 
 # ---------------------------------------------------------------------------------------------------------- the numbers
@@ -205,23 +211,28 @@ def build(
     net = Net(style)
     value = head(net, network, names, trunk(net, network, names))
     value = net.dropout(value, names.dropout, network.dropout)
-    return net.graph(variant, net.linear(value, names.classifier, classes), size or network.size, ignored=ignored)
+    if names.conv_classifier:
+        output = net.flatten(net.conv(value, names.classifier, classes, bias=True), names.flatten)
+    else:
+        output = net.linear(value, names.classifier, classes)
+    return net.graph(variant, output, size or network.size, ignored=ignored)
 
 
 def trunk(net: Net, network: Network, names: Names, image: str = "image") -> str:
     """Adds stem and blocks; returns the last block's output."""
     value = _layer(net, image, names.stem, network.stem, network.stem_kernel, 2, act=network.act)
-    for place, line in _blocks(network.stages):
+    for place, line in blocks(network.stages):
         value = _block(net, network, names.block(place), line, value)
     return value
 
 
 def head(net: Net, network: Network, names: Names, value: str) -> str:
-    """Adds the last convolution and the average; returns the features, (N, channels)."""
+    """Adds the last convolution and the average; returns the features, (N, channels), or (N, channels, 1, 1)."""
     if not network.late:
         if network.features:
             value = _layer(net, value, names.head, network.features, 1, 1, act=network.act)
-        return net.flatten(net.global_pool(value, names.pool), names.flatten)
+        value = net.global_pool(value, names.pool)
+        return value if names.conv_classifier else net.flatten(value, names.flatten)
     value = net.global_pool(value, names.pool)
     if names.dense_head:
         value = net.linear(net.flatten(value, names.flatten), names.head.conv, network.features, bias=network.late_bias)
@@ -229,19 +240,20 @@ def head(net: Net, network: Network, names: Names, value: str) -> str:
     value = net.conv(value, names.head.conv, network.features, bias=network.late_bias)
     if network.late_norm:
         value = net.norm(value, names.head.norm)
-    return net.flatten(net.act(value, names.head.act, network.act), names.flatten)
+    value = net.act(value, names.head.act, network.act)
+    return value if names.conv_classifier else net.flatten(value, names.flatten)
 
 
-def _blocks(table: Stages) -> Iterator[tuple[Place, Line]]:
+def blocks(table: Stages) -> Iterator[tuple[Place, Line]]:
     """Yields each block of a network, its stride its own."""
     number = 0
     for stage, lines in enumerate(table):
-        blocks = [
+        units = [
             line._replace(repeats=1, stride=1 if repeat else line.stride)
             for line in lines
             for repeat in range(line.repeats)
         ]
-        for unit, line in enumerate(blocks):
+        for unit, line in enumerate(units):
             yield Place(line.kind, line.se > 0, number, stage, unit), line
             number += 1
 
@@ -263,8 +275,9 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
     if line.se:
         squeeze = network.squeeze
         result = net.squeeze_excite(
-            result, *names.squeeze, squeeze.channels(wide, line), act=squeeze.act or act, gate=squeeze.gate
-        )
+            result, *names.squeeze, squeeze.channels(wide, line), act=squeeze.act or act, gate=squeeze.gate,
+            gain=squeeze.gain,
+        )  # fmt: skip
     if line.kind == "cn":
         result = _layer(net, result, next(layers), line.channels, line.kernel, line.stride, act=act)
     else:
@@ -289,19 +302,20 @@ def _layer(
     net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int = 1, *, act: str, groups: int = 1
 ) -> str:
     """Convolution without bias, batch normalisation, activation."""
-    value = _conv(net, value, names.conv, out, kernel, stride, groups)
+    value = _conv(net, value, names, out, kernel, stride, groups)
     return net.act(net.norm(value, names.norm), names.act, act)
 
 
-def _conv(net: Net, value: str, name: str, out: int, kernel: Kernel, stride: int, groups: int) -> str:
+def _conv(net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int, groups: int) -> str:
     if isinstance(kernel, int):
-        return net.conv(value, name, out, kernel, stride, groups=groups)
+        return net.conv(value, names.conv, out, kernel, stride, groups=groups)
     results = []
-    parts = net.split(value, f"{name}.split", *shares(net.channels[value], len(kernel)))
-    for index, (part, channels, size) in enumerate(zip(parts, shares(out, len(kernel)), kernel, strict=True)):
-        own = net.channels[part] if groups > 1 else 1  # mixed kernels are depthwise, or have no groups
-        results.append(net.conv(part, f"{name}.{index}", channels, size, stride, groups=own))
-    return net.concat(name, *results)
+    own = names.parts or [f"{names.conv}.{index}" for index in range(len(kernel))]
+    values = net.split(value, f"{names.conv}.split", *shares(net.channels[value], len(kernel)))
+    for part, name, channels, size in zip(values, own, shares(out, len(kernel)), kernel, strict=True):
+        many = net.channels[part] if groups > 1 else 1  # mixed kernels are depthwise, or have no groups
+        results.append(net.conv(part, name, channels, size, stride, groups=many))
+    return net.concat(names.conv, *results)
 
 
 def shares(channels: int, parts: int) -> list[int]:

@@ -8,6 +8,8 @@ its A1.
   module have first layers whose channels do not follow the width; other shapes, so that they are refused.
 - timm: the same padding and epsilon; FBNet-C's published weights take 1e-3, which timm sets when it loads them.
 - timm-tf: ports of MixNet from TensorFlow: SAME padding and epsilon 1e-3.
+- tpu: checkpoints of tensorflow/tpu itself, the same numerics, but for the first block of `mnasnet-small`. Convolutions
+  are Keras' layers there, numbered through the network in another scope than the batch normalisations.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from zoo.architectures import inverted
+from zoo.architectures import inverted, inverted_tf
 from zoo.architectures.inverted import (
     TIMM_NAMES,
     BlockNames,
@@ -29,7 +31,7 @@ from zoo.architectures.inverted import (
     stages,
     widened,
 )
-from zoo.architectures.net import TORCH, scaled
+from zoo.architectures.net import TORCH, TPU, scaled
 from zoo.graph import Graph
 
 # ---------------------------------------------------------------------------------------------------------- the numbers
@@ -61,6 +63,8 @@ SMALL = stages(
     Line("ir", 3, 5, 2, 6, 88, 0.25),
     Line("ir", 1, 3, 1, 6, 144),
 )
+# tensorflow/tpu's table says of the first block that 16 channels come in, which are 8: it adds no input to them.
+_TPU_SMALL = [[SMALL[0][0]._replace(skip=False)], *SMALL[1:]]
 SINGLE_PATH = stages(
     Line("ds", 1, 3, 1, 1, 16, skip=False),
     Line("ir", 3, 3, 2, 3, 24),
@@ -122,7 +126,7 @@ VARIANTS: Mapping[str, Network] = {
     **{f"mnasnet-{width:03}": _mnas(B1, width / 100) for width in (50, 75, 100)},
     "mnasnet1-3": _mnas(B1, 1.3),
     "mnasnet-140": _mnas(B1, 1.4),
-    **{f"semnasnet-{width:03}": _mnas(A1, width / 100) for width in (50, 75, 100, 140)},
+    **{f"semnasnet-{width:03}": _mnas(A1, width / 100) for width in (35, 50, 75, 100, 140)},
     "mnasnet-small": _mnas(SMALL, 1.0, 8, dropout=0.0),
     "spnasnet-100": _mnas(SINGLE_PATH, 1.0, dropout=0.0),
     "fbnetc-100": _mnas(FBNET_C, 1.0, 16, features=1984, dropout=0.0),
@@ -154,11 +158,23 @@ TORCHVISION_NAMES = Names(
     flatten="flatten",
     dropout="classifier.0",
 )
+
+
+def _tpu(variant: str) -> Names:
+    network = VARIANTS[variant]
+    if variant in _MIX:
+        return inverted_tf.tpu_names(variant, network, norm="batch_normalization", model="mixnet_model")
+    scope = {"mnasnet-100": "mnasnet-b1", "mnasnet-small": "mnasnet-small"}.get(variant, "mnasnet-a1")
+    return inverted_tf.tpu_names(scope, network, norm="batch_normalization", prefix="mnas_", model="mnas_net_model")
+
+
 _NAMES = {"torchvision": TORCHVISION_NAMES, "timm": TIMM_NAMES, "timm-tf": TIMM_NAMES}
+_MIX = ("mixnet-s", "mixnet-m", "mixnet-l")
 PUBLISHED: Mapping[str, Sequence[str]] = {
     "torchvision": ("mnasnet-050", "mnasnet-075", "mnasnet-100", "mnasnet1-3"),
-    "timm": tuple(variant for variant in VARIANTS if variant != "mnasnet1-3"),
-    "timm-tf": ("mixnet-s", "mixnet-m", "mixnet-l"),
+    "timm": tuple(variant for variant in VARIANTS if variant not in ("mnasnet1-3", "semnasnet-035")),
+    "timm-tf": _MIX,
+    "tpu": (*(f"semnasnet-{width:03}" for width in (35, 50, 75, 100, 140)), "mnasnet-100", "mnasnet-small", *_MIX),
 }
 TIMM = {variant.replace("-", "_"): (variant, "timm") for variant in PUBLISHED["timm"]} | {
     f"tf_{variant}".replace("-", "_"): (variant, "timm-tf") for variant in PUBLISHED["timm-tf"]
@@ -167,6 +183,11 @@ TIMM = {variant.replace("-", "_"): (variant, "timm") for variant in PUBLISHED["t
 
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
+    if dialect == "tpu":
+        network, ignored = VARIANTS[variant], inverted_tf.UNUSED
+        if variant == "mnasnet-small":
+            network = replace(network, stages=_TPU_SMALL)
+        return inverted.build(variant, network, _tpu(variant), TPU, classes, size, ignored=ignored)
     style = replace(TORCH, same=dialect == "timm-tf")
     if dialect == "timm-tf" or variant == "fbnetc-100":
         style = replace(style, epsilon=1e-3)

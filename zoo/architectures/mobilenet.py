@@ -8,6 +8,9 @@ and for the others of timm models/mobilenetv3.py, hardcorenas.py and efficientne
   behind the average is dense.
 - timm: symmetric padding, epsilon 1e-5 (1e-3 in `mobilenetv3-rw`); that layer is a 1x1 convolution.
 - timm-tf: its ports of TensorFlow's weights, `tf_mobilenetv3_large_100`: the same names, SAME padding, epsilon 1e-3.
+- slim: TensorFlow's checkpoints themselves, also of V2 and EdgeTPU: SAME padding and epsilon 1e-3, too; gates of V3 are
+  0.16667 * relu6(x + 3), and EdgeTPU has no activation behind its first block. The classifier is a 1x1 convolution.
+  Where widths are below 1, the last convolution keeps its channels (`finegrain_classification_mode`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from zoo.architectures import inverted
+from zoo.architectures import inverted, inverted_tf
 from zoo.architectures.inverted import (
     TIMM_NAMES,
     BlockNames,
@@ -32,7 +35,7 @@ from zoo.architectures.inverted import (
     torchvision_block,
     widened,
 )
-from zoo.architectures.net import TORCH, scaled
+from zoo.architectures.net import SLIM, TORCH, scaled
 from zoo.graph import Graph
 
 # ------------------------------------------------------------------------------------------------------ MobileNet 1, 2
@@ -274,7 +277,7 @@ VARIANTS: Mapping[str, Network] = {
     "mobilenetv1-100": _v1(1.0),
     "mobilenetv1-100h": _v1(1.0, 1024),
     "mobilenetv1-125": _v1(1.25),
-    **{f"mobilenetv2-{width:03}": _v2(width / 100) for width in (35, 50, 75, 100, 140)},
+    **{f"mobilenetv2-{width:03}": _v2(width / 100) for width in (35, 50, 75, 100, 130, 140)},
     "mobilenetv2-110d": _v2_deep(1.1, 1.2),
     "mobilenetv2-120d": _v2_deep(1.2, 1.4),
     "mobilenetv3-large-075": _v3(_v3_large(), 0.75),
@@ -293,6 +296,7 @@ VARIANTS: Mapping[str, Network] = {
     **{f"lcnet-{width:03}": _lcnet(width / 100) for width in (35, 50, 75, 100, 150)},
     **FBNETS,
     **HARDCORE,
+    "mobilenet-edgetpu-075": Network(widened(EDGE, 0.75), scaled(32, 0.75), 1280),
     "mobilenet-edgetpu-100": Network(EDGE, 32, 1280),
     "mobilenet-edgetpu-v2-xs": _edge_v2((16, 32, 48, 96, 144, 160, 192), 32, 3),
     "mobilenet-edgetpu-v2-s": _edge_v2((24, 48, 64, 128, 160, 192, 256)),
@@ -338,12 +342,20 @@ _TORCHVISION_V3 = Names(
     dense_head=True,
 )
 _TIMM_V4 = replace(TIMM_NAMES, head=Layer("conv_head", "norm_head", "norm_head.act"))
+_SLIM_ONLY = ("mobilenetv2-130", "mobilenet-edgetpu-075")
+_V3_TF = tuple(
+    f"mobilenetv3-{name}"
+    for name in ("large-075", "large-100", "large-minimal-100", "small-075", "small-100", "small-minimal-100")
+)
 PUBLISHED: Mapping[str, Sequence[str]] = {
     "torchvision": ("mobilenetv2-100", "mobilenetv3-large-100", "mobilenetv3-small-100"),
-    "timm": tuple(variant for variant in VARIANTS if "minimal" not in variant),
-    "timm-tf": tuple(
-        f"mobilenetv3-{name}"
-        for name in ("large-075", "large-100", "large-minimal-100", "small-075", "small-100", "small-minimal-100")
+    "timm": tuple(variant for variant in VARIANTS if "minimal" not in variant and variant not in _SLIM_ONLY),
+    "timm-tf": _V3_TF,
+    "slim": (
+        *(f"mobilenetv2-{width:03}" for width in (35, 50, 75, 100, 130, 140)),
+        *_V3_TF,
+        "mobilenet-edgetpu-075",
+        "mobilenet-edgetpu-100",
     ),
 }
 TIMM = {variant.replace("-", "_"): (variant, "timm") for variant in PUBLISHED["timm"]} | {
@@ -353,6 +365,8 @@ TIMM = {variant.replace("-", "_"): (variant, "timm") for variant in PUBLISHED["t
 
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
+    if dialect == "slim":
+        return _slim(variant, classes, size)
     network, names, style = VARIANTS[variant], TIMM_NAMES, replace(TORCH, same=dialect == "timm-tf")
     if network.late_norm:
         names = _TIMM_V4
@@ -361,3 +375,14 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     if dialect == "timm-tf" or variant == "mobilenetv3-rw" or (dialect == "torchvision" and network.late):
         style = replace(style, epsilon=1e-3)
     return inverted.build(variant, network, names, style, classes, size)
+
+
+def _slim(variant: str, classes: int, size: int | None) -> Graph:
+    network, scope = VARIANTS[variant], "MobilenetV3" if "v3" in variant else "MobilenetV2"
+    # The gates' sixth is written 0.16667, and in a network with nine of them that shows.
+    network = replace(network, squeeze=replace(network.squeeze, gain=6 * 0.16667))
+    if "edgetpu" in variant:
+        scope, (first, *others) = "MobilenetEdgeTPU", network.stages
+        network = replace(network, stages=[[first[0]._replace(act="linear")], *others], dropout=0.2)
+    names = inverted_tf.slim_names(scope, network)
+    return inverted.build(variant, network, names, SLIM, classes, size, ignored=inverted_tf.UNUSED)

@@ -239,13 +239,13 @@ class Net:
 
     def squeeze_excite(
         self, value: str, name: str, reduce: str, expand: str, squeezed: int, *, act: str = "relu",
-        gate: str = "sigmoid", bias: bool = True,
+        gate: str = "sigmoid", gain: float = 1.0, bias: bool = True,
     ) -> str:  # fmt: skip
-        """Scales channels by what two 1x1 convolutions, named in full, make of their averages."""
+        """Scales channels by what two 1x1 convolutions, named in full, make of their averages; `gain` times as much."""
         gates = self.global_pool(value, f"{name}.pool")
         gates = self.act(self.conv(gates, reduce, squeezed, bias=bias), f"{reduce}.act", act)
         gates = self.act(self.conv(gates, expand, self.channels[value], bias=bias), f"{expand}.gate", gate)
-        return self.node("Mul", name, value, gates)
+        return self.node("Mul", name, value, self.times(gates, f"{expand}.times", gain))
 
     def eca(self, value: str, name: str, kernel: int) -> str:
         """Scales channels by what a convolution along them, `name`.conv, makes of their averages (timm's EcaModule)."""
