@@ -16,7 +16,7 @@ import zoo
 from zoo import architectures, registry
 from zoo.errors import CardError, UnknownModelError, UsageError
 from zoo.schema import ModelCard, UrlPlace
-from zoo.sources import WeightsSource
+from zoo.sources import KerasSource, WeightsSource
 
 NSFW = Path(__file__).parent.parent / "registry" / "caffe" / "open-nsfw.toml"
 
@@ -145,6 +145,11 @@ def test_every_card_of_weights_names_a_network_that_takes_its_images_and_gives_i
         assert isinstance(classes, int), name
         assert isinstance(size, int), name
         assert architectures.build(architecture, dialect, classes=classes, size=size).nodes, name
+    for card in zoo.list_models(origin="keras"):
+        if (
+            isinstance(card.source, KerasSource) and card.source.architecture
+        ):  # Keras itself takes a while to build them
+            assert card.source.dialect in architectures.dialects(card.source.architecture), card.name
 
 
 def test_convertible_means_that_the_networks_numbers_were_compared_with_other_weights() -> None:
@@ -152,7 +157,7 @@ def test_convertible_means_that_the_networks_numbers_were_compared_with_other_we
     for path in (Path(__file__).parent / "golden" / "architectures").glob("*.json"):
         compared |= {key for key, case in json.loads(path.read_text()).items() if "output" in case}
     for card in zoo.list_models(status="convertible"):
-        if isinstance(card.source, WeightsSource):
+        if isinstance(card.source, WeightsSource | KerasSource) and card.source.architecture:
             assert f"{card.source.dialect}/{card.source.architecture}" in compared, card.name
 
 
