@@ -64,7 +64,7 @@ for card in zoo.list_models():
     module, folder, *rows = python(code, installed).splitlines()
     assert Path(module).is_relative_to(installed)
     assert Path(folder).is_relative_to(installed)
-    assert rows == ["efficientnet-lite0\t1000", "open-nsfw\t2", "open-nsfw-onnx\t2"]
+    assert {"efficientnet-lite0\t1000", "open-nsfw\t2", "open-nsfw-onnx\t2"} <= set(rows)
 
 
 def test_an_installed_wheel_has_every_file_of_the_registry(wheel: Path) -> None:
