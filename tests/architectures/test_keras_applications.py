@@ -27,6 +27,7 @@ def test_names_do_not_depend_on_what_was_built_before() -> None:
     first, second = (architectures.build("mobilenetv1-025", "keras") for _ in range(2))
     assert first == second
     assert list(first.inputs) == ["input_layer"]
+    assert first.name == "mobilenetv1-025"
 
 
 @pytest.mark.parametrize(("variant", "count"), [("mobilenetv1-100", 4_253_864), ("vgg16", 138_357_544)])

@@ -17,6 +17,7 @@ for the ResNets). Dialects:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from zoo.errors import UsageError
@@ -115,7 +116,7 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     if theano:
         for layer in layers:
             _channels_first(layer)
-    parsed = config.network(described, variant, version=1 if theano else 3)
+    parsed = replace(config.network(described, variant, version=1 if theano else 3), name=variant)
     return translate(parsed, State(variant, parsed.version, Options(), turned=theano))
 
 
