@@ -33,6 +33,7 @@ def weights_home() -> Path:
 def _own_home(weights_home: Path) -> None:
     """No test reads or writes the user's own cache."""
     os.environ["ZOO_HOME"] = str(weights_home)
+    os.environ["ZOO_INDEX"] = str(weights_home / "index")  # for tests with a cache of their own, too
 
 
 @pytest.fixture(scope="session")

@@ -307,8 +307,8 @@ BAD = {
     "a format that does not exist": (
         'format = "caffe"',
         'format = "caffe2"',
-        f"{NAME}.source.format: expected one of 'caffe', 'checkpoint', 'mxnet', 'onnx', 'pytorch', 'tensorflow', "
-        "'torch7', 'unsupported', got 'caffe2'",
+        f"{NAME}.source.format: expected one of 'caffe', 'checkpoint', 'keras', 'mxnet', 'onnx', 'pytorch', "
+        "'tensorflow', 'torch7', 'unsupported', got 'caffe2'",
     ),
     "a role that is not listed": (
         'graph = "graph"',

@@ -4,6 +4,8 @@
       files/<algorithm>/<digest>     downloads, by content hash; files/by-address/ pins files without a strong hash
       models/<name>/<key>/           converted models
       partial/                       downloads under way, or waiting to be resumed
+      hub/                           cards made of Hugging Face repositories
+      index/                         the registry, compiled (zoo.index)
       locks/                         one empty file per thing that was locked
 
 Correctness rests on unique temporary names and renames alone: a lock only spares the second process the work, so one

@@ -1,7 +1,8 @@
 """The built-in registry, compiled: a row per model to list and search, and each card as JSON.
 
 Reading a thousand cards from TOML and validating them takes seconds. It is done once, and what came of it is kept in
-the cache under a hash of the registry's files and of the rules that read them: another content is another index.
+the cache (or in the folder ZOO_INDEX) under a hash of the registry's files and of the rules that read them: another
+content is another index.
 Looking at rows needs neither TOML nor pydantic; `zoo.registry` makes ModelCards of what is asked for.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import re
 import shutil
 import time
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import cache
-from zoo.errors import UsageError
+from zoo.errors import UsageError, ZooError
 
 if TYPE_CHECKING:
     from zoo.schema import ModelCard
@@ -161,7 +163,8 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 @functools.cache
 def _open(registry: Path) -> Index:
-    place = cache.home() / "index" / _digest(registry)
+    chosen = os.environ.get("ZOO_INDEX")
+    place = (Path(chosen).expanduser().absolute() if chosen else cache.home() / "index") / _digest(registry)
     try:
         rows, cards = json.loads((place / ROWS).read_bytes()), (place / CARDS).read_bytes()
     except (OSError, ValueError):
@@ -171,7 +174,7 @@ def _open(registry: Path) -> Index:
                 (temporary / ROWS).write_text(json.dumps(rows, separators=(",", ":")), "utf-8")
                 (temporary / CARDS).write_bytes(cards)
             _sweep(place)
-        except OSError:
+        except (OSError, ZooError):
             pass  # a read-only cache: compiled again the next time
     return Index(rows, cards, {name: row for row in rows for name in (row["name"], *row["aliases"])})
 
