@@ -19,6 +19,9 @@ import numpy as np
 CLASSES = 10
 GAINS = (0.6, 0.65, 0.55, 0.62, 0.58, 0.56, 0.5, 0.7, 0.8, 0.9, 1.0, 0.4, 1.2, 0.3, 0.85, 0.68, 1.5)
 """0.5 and the output of many nets hardly depends on the input; 0.8 and rounding errors grow from layer to layer."""
+LARGEST = 1e4
+"""Of outputs: where values explode, every gate is open or shut, and rounding errors decide which. A network without
+gates only scales, and its script may say `inf`."""
 
 _VARIANCES = ("running_var", "moving_variance", "variance")
 _SCALES = ("weight", "gamma")
@@ -103,8 +106,7 @@ def answers(
         moved = np.abs(output - flipped).max() / largest
         noise = 0 if single is None else np.abs(output - single).max() / largest
         told.append(f"{gain}: moved {moved:.2g}, noise {noise:.2g}, largest {largest:.2g}")
-        # Where values explode, every gate is open or shut, and rounding errors decide which.
-        if largest < 1e4 and moved > at_least and noise < 2e-5:
+        if largest < LARGEST and np.isfinite(largest) and moved > at_least and noise < 2e-5:
             return {"gain": gain, "output": [float(f"{value:.8g}") for value in output.ravel().tolist()]}
     raise SystemExit("no gain will do: the output has to depend on the input, and rounding errors to stay small\n"
                      + "\n".join(told))  # fmt: skip

@@ -5,6 +5,7 @@ All but the two of 224 rows have their last pool replaced: pytorchcv's averages 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import generated
@@ -25,9 +26,8 @@ SIZES = {
 NAMES = [f"{kind}{size}" for kind, sizes in SIZES.items() for size in sizes.split()]
 WHOLE = ("resnet10", "preresnet18-wd4")
 QUICK = (*WHOLE, "resnet18-w3d4", "resnetbc14b", "preresnetbc14b", "seresnet10", "sepreresnet10", "resnext14-32x2d")
-# Between the gain at which its output hardly moves and the one at which rounding errors grow ten-thousandfold.
-GAINS = {"seresnet200b": (0.525,)}
-_gains = generated.GAINS
+DEEP = ("seresnet200", "seresnet200b")
+"""Rounding errors open and shut their gates wherever mirroring the image moves much."""
 
 
 def make(name: str) -> dict[str, object]:
@@ -37,8 +37,10 @@ def make(name: str) -> dict[str, object]:
             made.features.final_pool = torch.nn.AdaptiveAvgPool2d(1)
         return made
 
-    generated.GAINS = GAINS.get(name, _gains)
-    return torch_case.case(network, 224 if name in WHOLE else 64, quick=name in QUICK)
+    generated.LARGEST = 1e4 if name.startswith("se") else math.inf  # the others have no gates
+    return torch_case.case(
+        network, 224 if name in WHOLE else 64, quick=name in QUICK, at_least=0.01 if name in DEEP else 0.03
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import generated
 import torch_case
 
@@ -14,9 +16,16 @@ SIZES = {
 NAMES = [f"regnet{kind}-{size}" for kind, sizes in SIZES.items() for size in sizes.split()]
 QUICK = ("regnetx-002", "regnetz-005", "regnetv-064", "regnety-040-sgn")
 LARGE = ("regnety-320", "regnety-640", "regnety-1280", "regnety-2560")
+GAINS = generated.GAINS
 
 
 def make(name: str) -> dict[str, object]:
+    if name.startswith("regnetx"):  # which has no gates
+        generated.LARGEST = math.inf
+    elif name.startswith("regnetv"):  # whose sum grows from block to block; its gates stand behind normalisations
+        generated.GAINS, generated.LARGEST = (0.4,), 1e7
+    else:
+        generated.GAINS, generated.LARGEST = GAINS, 1e4
     network = lambda: torch_case.timm_network(name.replace("-", "_"))  # noqa: E731
     return torch_case.case(network, 64, run=name not in LARGE, quick=name in QUICK)
 
