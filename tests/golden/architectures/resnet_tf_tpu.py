@@ -32,7 +32,9 @@ def make(depth: int, options: dict[str, Any]) -> dict[str, object]:
         model = resnet_model.resnet_v1(depth, generated.CLASSES, data_format="channels_last", **options)
         return model(x, is_training=False)
 
-    return tf_case.case(network, 64, run=depth <= 200, quick=depth == (50 if options else 18))
+    # Where the output of resnetrs200 depends more on its input, rounding errors do too much.
+    at_least = 0.005 if depth == 200 and options else 0.03
+    return tf_case.case(network, 64, run=depth <= 200, quick=depth == (50 if options else 18), at_least=at_least)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ QUICK = ("legacy-seresnet18", "legacy-seresnext26-32x4d")
 
 
 def make(name: str) -> dict[str, object]:
-    return torch_case.case(lambda: torch_case.timm_network(name.replace("-", "_")), 64, quick=name in QUICK)
+    network = name.replace("-", "_")
+    # Where SENet-154's output depends more on its input, rounding errors do too much.
+    at_least = 0.015 if name == "legacy-senet154" else 0.03
+    return torch_case.case(lambda: torch_case.timm_network(network), 64, quick=name in QUICK, at_least=at_least)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ v1 = tf.compat.v1
 
 def case(
     make: Callable[[Any], Any], size: int, *, run: bool = True, quick: bool = False,
-    ignored: Iterable[str] = ("global_step",),
+    ignored: Iterable[str] = ("global_step",), at_least: float = 0.03,
 ) -> dict[str, Any]:  # fmt: skip
     """Returns a case: names and shapes of a network's variables, and what it answers.
 
@@ -32,15 +32,18 @@ def case(
         run: whether to run it; else names and shapes only.
         quick: whether `make test` compares the numbers.
         ignored: parts of names of variables that zoo's Graph does not have.
+        at_least: as in `generated.answers`.
     """
     try:
-        found = _case(make, size, tf.float64, run, tuple(ignored))
+        found = _case(make, size, tf.float64, run, tuple(ignored), at_least)
     except (TypeError, ValueError):  # a network that insists on float32
-        found = _case(make, size, tf.float32, run, tuple(ignored))
+        found = _case(make, size, tf.float32, run, tuple(ignored), at_least)
     return {**found, "quick": True} if quick and run else found
 
 
-def _case(make: Callable[[Any], Any], size: int, dtype: Any, run: bool, ignored: tuple[str, ...]) -> dict[str, Any]:
+def _case(
+    make: Callable[[Any], Any], size: int, dtype: Any, run: bool, ignored: tuple[str, ...], at_least: float
+) -> dict[str, Any]:
     with tf.Graph().as_default(), v1.Session() as session:
         x = v1.placeholder(dtype, (1, size, size, 3))
         logits = make(x)
@@ -66,4 +69,4 @@ def _case(make: Callable[[Any], Any], size: int, dtype: Any, run: bool, ignored:
             noise = np.random.RandomState(0).standard_normal(pixels.shape) * 1e-6
             return answer(pixels), None if flipped else answer(pixels + noise)
 
-        return {**generated.digest(shapes), "size": size, **generated.answers(forward)}
+        return {**generated.digest(shapes), "size": size, **generated.answers(forward, at_least=at_least)}
