@@ -11,7 +11,7 @@ from pretrainedmodels.models.inceptionresnetv2 import InceptionResNetV2
 
 
 def make() -> dict[str, object]:
-    return torch_case.case(lambda: InceptionResNetV2(num_classes=generated.CLASSES), 299, quick=True)
+    return torch_case.case(lambda: InceptionResNetV2(num_classes=generated.CLASSES), 299)
 
 
 if __name__ == "__main__":

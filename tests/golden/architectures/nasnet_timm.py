@@ -9,7 +9,7 @@ NAMES = ["nasnetalarge", "pnasnet5large"]
 
 
 def make(name: str) -> dict[str, object]:
-    return torch_case.case(lambda: torch_case.timm_network(name), 75, quick=name == "nasnetalarge")
+    return torch_case.case(lambda: torch_case.timm_network(name), 75)
 
 
 if __name__ == "__main__":

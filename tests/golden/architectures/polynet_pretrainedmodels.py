@@ -17,7 +17,7 @@ def make() -> dict[str, object]:
         model.avg_pool = torch.nn.AdaptiveAvgPool2d(1)
         return model
 
-    return torch_case.case(network, 139, quick=True)
+    return torch_case.case(network, 139)
 
 
 if __name__ == "__main__":

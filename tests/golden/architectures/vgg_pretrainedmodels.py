@@ -10,9 +10,7 @@ NAMES = [f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "-bn
 
 def make(name: str) -> dict[str, object]:
     # One of each kind: behind the names, the others are torchvision's.
-    return torch_case.case(
-        lambda: torch_case.renamed_network(name), 224, run=name in ("vgg11", "vgg11-bn"), quick=name == "vgg11"
-    )
+    return torch_case.case(lambda: torch_case.renamed_network(name), 224, run=name in ("vgg11", "vgg11-bn"))
 
 
 if __name__ == "__main__":
