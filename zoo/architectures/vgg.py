@@ -43,6 +43,10 @@ HEADS: Mapping[str, Sequence[str]] = {
     "pretrainedmodels": ["linear0", "relu0", "dropout0", "linear1", "relu1", "dropout1", "last_linear"],
 }
 """Names of dense layers, activations and dropouts behind the last pool."""
+_IGNORED = {
+    "global_step": "counts training steps",
+    "*/mean_rgb": "the mean that slim's own evaluation subtracts; a card states it",
+}
 _SLIM_NAMES = {"vgg11": "vgg_a", "vgg16": "vgg_16", "vgg19": "vgg_19"}
 
 
@@ -54,7 +58,7 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     size = size or 224
     net = Net(SLIM if dialect == "slim" else TORCH)
     if dialect == "slim":
-        return net.graph(variant, _slim(net, variant, classes), size, ignored={"global_step": "counts training steps"})
+        return net.graph(variant, _slim(net, variant, classes), size, ignored=_IGNORED)
     plain = variant.removesuffix("-bn")
     features = "_features" if dialect == "pretrainedmodels" else "features"
     value, index = "image", 0
