@@ -144,7 +144,8 @@ def _fact(key: str, value: Any, depth: int, limit: int | None) -> list[str]:
 def _one_line(value: Any) -> str:
     if isinstance(value, dict):
         # a place's kind is the name of its next key
-        return "; ".join(f"{k}: {_text(part)}" for k, part in value.items() if part is not None and k != "kind")
+        told = {k: part for k, part in value.items() if part is not None and part is not False and k != "kind"}
+        return "; ".join(f"{k}: {_text(part)}" for k, part in told.items())
     return _text(value)
 
 
