@@ -81,7 +81,9 @@ def test_names_tell_the_publisher_where_they_differ() -> None:
         ("inception-v3", "torchvision", 27_161_264 - 3_326_696),  # published with the auxiliary classifier
         ("xception", "timm", 22_855_952),
         ("inception-v4", "timm", 42_679_816),
+        ("inception-resnet-v1", "pytorchcv", 23_995_624),
         ("inception-resnet-v2", "timm", 55_843_464),
+        ("inception-resnet-v2", "pytorchcv", 55_843_464),
         ("polynet", "pretrainedmodels", 95_366_600),
     ],
 )
@@ -110,10 +112,20 @@ def test_averages_of_inception_v3_count_the_padding_in_torch_and_not_in_slim() -
     assert counts == {"torchvision": {1}, "timm": {1}, "slim": {0}}
 
 
-def test_blocks_of_inception_resnet_are_scaled_by_the_numbers_of_the_definition() -> None:
-    params = architectures.build("inception-resnet-v2", "slim").params
+@pytest.mark.parametrize(
+    ("variant", "dialect", "expected"),
+    [
+        ("inception-resnet-v1", "pytorchcv", {0.17: 5, 0.1: 10, 0.2: 5}),
+        ("inception-resnet-v2", "pytorchcv", {0.17: 10, 0.1: 20, 0.2: 9}),
+        ("inception-resnet-v2", "slim", {0.17: 10, 0.1: 20, 0.2: 9}),
+    ],
+)
+def test_blocks_of_inception_resnet_are_scaled_by_the_numbers_of_the_definition(
+    variant: str, dialect: str, expected: dict[float, int]
+) -> None:
+    params = architectures.build(variant, dialect).params
     numbers = Counter(round(float(array), 6) for array in params.values() if isinstance(array, np.ndarray))
-    assert numbers == {0.17: 10, 0.1: 20, 0.2: 9}
+    assert numbers == expected
 
 
 def test_branches_of_a_poly_module_share_their_convolutions() -> None:

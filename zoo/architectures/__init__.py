@@ -31,6 +31,7 @@ FAMILIES = (
     "dpn",
     "efficientnet",
     "googlenet",
+    "inception_resnet_v1",
     "inception_resnet_v2",
     "inception_v2",
     "inception_v3",
