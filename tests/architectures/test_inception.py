@@ -80,7 +80,10 @@ def test_names_tell_the_publisher_where_they_differ() -> None:
         ("googlenet", "torchvision", 6_624_904),
         ("inception-v3", "torchvision", 27_161_264 - 3_326_696),  # published with the auxiliary classifier
         ("xception", "timm", 22_855_952),
+        ("inception-v3", "pytorchcv", 23_834_568),
         ("inception-v4", "timm", 42_679_816),
+        ("inception-v4", "pytorchcv", 42_679_816),
+        ("bninception", "pytorchcv", 11_295_240),
         ("inception-resnet-v1", "pytorchcv", 23_995_624),
         ("inception-resnet-v2", "timm", 55_843_464),
         ("inception-resnet-v2", "pytorchcv", 55_843_464),
@@ -101,6 +104,19 @@ def test_publishers_with_the_same_names_have_the_same_numbers() -> None:
     first_graph, second_graph = (architectures.build("inception-v4", dialect) for dialect in dialects)
     assert first_graph.params == second_graph.params
     assert [(n.op, n.attrs) for n in first_graph.nodes] == [(n.op, n.attrs) for n in second_graph.nodes]
+
+
+@pytest.mark.parametrize(
+    ("variant", "dialect"),
+    [("inception-v3", "torchvision"), ("inception-v4", "pretrainedmodels"), ("bninception", "pretrainedmodels"),
+     ("inception-resnet-v2", "pretrainedmodels")],
+)  # fmt: skip
+def test_pytorchcv_has_the_networks_of_others_under_other_names(variant: str, dialect: str) -> None:
+    theirs, others = (architectures.build(variant, name) for name in ("pytorchcv", dialect))
+    assert not theirs.params.keys() & others.params.keys()
+    steps = [Counter((node.op, str(node.attrs)) for node in graph.nodes if node.op != "Dropout")
+             for graph in (theirs, others)]  # fmt: skip
+    assert steps[0] == steps[1]
 
 
 def test_averages_of_inception_v3_count_the_padding_in_torch_and_not_in_slim() -> None:

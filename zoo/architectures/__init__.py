@@ -44,6 +44,7 @@ FAMILIES = (
     "nin",
     "overfeat",
     "polynet",
+    "pytorchcv_inception",
     "pytorchcv_resnet",
     "regnet",
     "res2net",

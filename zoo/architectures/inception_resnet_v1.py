@@ -9,12 +9,12 @@ The last pool averages the 8x8 map of an image of 299 rows; of an image of anoth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
-from zoo.architectures.branches import Branches, Dialect, Steps
+from zoo.architectures.branches import Branches
 from zoo.architectures.inception_resnet_v2 import MODULES, RESIDUAL
-from zoo.architectures.net import TORCH, Net
+from zoo.architectures.net import Net
+from zoo.architectures.pytorchcv_inception import DIALECT
 from zoo.graph import Graph
 
 _STEM = (("conv1", "32:3x3/2v"), ("conv2", "32:3x3v"), ("conv3", "64:3x3"), ("pool1", "max/2v"), ("conv4", "80"),
@@ -49,27 +49,11 @@ VARIANTS: Mapping[str, Numbers] = {
 PUBLISHED: Mapping[str, Sequence[str]] = {"pytorchcv": tuple(VARIANTS)}
 
 
-def _names(branch: int, steps: Steps) -> list[tuple[str, ...]]:
-    """`branch1.conv` for a 1x1 convolution that is alone or behind a pool, else `branch1.conv_list.conv1`."""
-    name, first = f"branch{branch + 1}", steps[0][0]
-    if first.kind != "conv":
-        return [(f"{name}.pool",), (f"{name}.conv",)][: len(steps)]
-    if len(steps) == 1 and first.kernel == (1, 1):
-        return [(f"{name}.conv",)]
-    return [(f"{name}.conv_list.conv{number}",) for number in range(1, len(steps) + 1)]
-
-
-_DIALECT = Dialect(
-    replace(TORCH, epsilon=1e-3), lambda name: (f"{name}.conv", f"{name}.bn", f"{name}.activ"), _names,
-    include_pad=False,
-)  # fmt: skip
-
-
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `VARIANTS`, its parameters shapes only."""
     first = variant == "inception-resnet-v1"
-    net = Net(_DIALECT.style)
-    to = Branches(net, _DIALECT)
+    net = Net(DIALECT.style)
+    to = Branches(net, DIALECT)
     value = _stem(to, first=first)
     units, residual, reductions = VARIANTS[variant]
     for stage, (count, branches, scale) in enumerate(zip(units, residual, SCALES, strict=True), 1):

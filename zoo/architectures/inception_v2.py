@@ -69,7 +69,7 @@ def _caffe(variant: str, classes: int, size: int) -> Graph:
                                ("conv2_3x3", "192:3x3"), ("pool2_3x3_s2", "max/2v")))  # fmt: skip
     for name, (_, channels, pool) in MODULES.items():
         module = f"inception_{name}"
-        value = to.module(value, module, _branches(channels, pool, "max/2v"), output=f"{module}_output")
+        value = to.module(value, module, branches_of(channels, pool, "max/2v"), output=f"{module}_output")
     return to.net.graph(variant, to.torch_head(value, "global_pool", "last_linear", classes), size)
 
 
@@ -86,7 +86,7 @@ def _slim(variant: str, classes: int, size: int) -> Graph:
     value = _separable(to, "image", f"{_SCOPE}/Conv2d_1a_7x7")
     value = to.chain(value, [(f"{_SCOPE}/{name}", step) for name, step in stem])
     for name, (theirs, channels, pool) in MODULES.items():
-        branches = _branches(channels, _SLIM_POOLS.get(name, pool), "max/2")
+        branches = branches_of(channels, _SLIM_POOLS.get(name, pool), "max/2")
         value = to.module(value, f"{_SCOPE}/Mixed_{theirs}", branches)
     value = to.slim_head(value, _SCOPE, ("AvgPool_1a_7x7", "Dropout_1b", "Conv2d_1c_1x1"), classes, dense=False)
     return to.net.graph(variant, value, size, ignored={"global_step": STEPS})
@@ -103,7 +103,7 @@ def _separable(to: Branches, value: str, name: str) -> str:
     return net.act(value, f"{name}/Relu", "relu")
 
 
-def _branches(channels: tuple[int, ...], pool: str, smaller: str) -> tuple[str, ...]:
+def branches_of(channels: tuple[int, ...], pool: str, smaller: str) -> tuple[str, ...]:
     """The branches of a module; `smaller` is the pool of one that makes the map smaller."""
     one, reduce, three, double_reduce, double = channels
     if not one:
