@@ -206,10 +206,8 @@ def child(request: dict[str, Any]) -> None:
         from zoo import formats, graph_io
 
         files = [Path(path) for path in request["files"]]
-        if formats.uses_tensorflow(files, request["format"]):
-            importlib.import_module("tensorflow")  # its import starts programs
-        if formats.uses_hdf5(files):
-            importlib.import_module("h5py")  # as does its
+        for module in formats.libraries(files, request["format"]):
+            importlib.import_module(module)
         sys.addaudithook(_forbid)
         shape = request["options"].pop("input_shape")
         options = Options(input_shape=tuple(shape) if shape else None, **request["options"])

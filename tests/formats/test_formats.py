@@ -133,3 +133,20 @@ def test_what_cannot_be_told_is_refused(made: Callable[..., list[Path]], tmp_pat
 def test_weights_without_a_graph_have_no_layer_to_end_at(made: Callable[..., list[Path]]) -> None:
     with pytest.raises(UsageError, match="leave until and input_shape out"):
         formats.read(made(x__pth=PICKLE), options=Options(until="fc7"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("model.ckpt.index", "its checkpoint cannot be read"),
+        ("model.keras", "not an HDF5 file"),
+        ("model.h5", "its format cannot be told"),
+    ],
+)
+def test_the_sandbox_tells_what_a_file_of_another_content_is_not(name: str, told: str, tmp_path: Path) -> None:
+    """Its readers import libraries that start programs: before that is forbidden, whatever the file holds."""
+    from zoo import sandbox
+
+    (tmp_path / name).write_bytes(b"\xfe\xdc not what the name says \x00\x01" * 40)
+    with pytest.raises(FormatError, match=told):
+        sandbox.read(None, [tmp_path / name], told=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from zoo.errors import FormatError, UsageError
+from zoo.errors import FormatError, UsageError, ZooError
 from zoo.formats.options import Options
 
 if TYPE_CHECKING:
@@ -127,22 +127,26 @@ def _of_prefix(path: Path) -> list[Path]:
     return [index, *sorted(path.parent.glob(f"{glob.escape(path.name)}.data-*-of-*"))]
 
 
-def uses_tensorflow(paths: Sequence[Path], format: str | None) -> bool:
-    """Says whether reading some files takes the TensorFlow that is installed."""
-    from zoo.formats import checkpoint
+def libraries(paths: Sequence[Path], format: str | None) -> list[str]:
+    """Returns the modules that reading some files imports late and that start programs as they are imported."""
+    files, kinds = [file for path in paths for file in _of_prefix(path)], {format}
+    for path in files:
+        with contextlib.suppress(ZooError):  # told when it is read
+            kinds.add(_kind(path))
+    found = []
+    if kinds & {"checkpoint", "index"} or any(path.is_dir() or path.name == "saved_model.pb" for path in files):
+        found.append("tensorflow")
+    if "keras" in kinds or any(_begins(path) in (b"\x89HDF", b"PK\x03\x04") for path in files):
+        found.append("h5py")
+    return found
 
-    return format == "checkpoint" or any(
-        path.is_dir() or path.name == "saved_model.pb" or checkpoint.is_index(path) for path in paths
-    )
 
-
-def uses_hdf5(paths: Sequence[Path]) -> bool:
-    """Says whether any of some files is HDF5, or a zip that may hold such a file."""
-    for path in paths:
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            if file.read(4) in (b"\x89HDF", b"PK\x03\x04"):
-                return True
-    return False
+def _begins(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError:
+        return b""
 
 
 def _kind(path: Path) -> str:
