@@ -46,6 +46,7 @@ FAMILIES = (
     "polynet",
     "pytorchcv_inception",
     "pytorchcv_resnet",
+    "qubvel",
     "regnet",
     "res2net",
     "resnet",
