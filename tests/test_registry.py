@@ -15,7 +15,8 @@ import pytest
 import zoo
 from zoo import architectures, registry
 from zoo.errors import CardError, UnknownModelError, UsageError
-from zoo.schema import ModelCard, UrlPlace
+from zoo.files import UrlPlace
+from zoo.schema import ModelCard
 from zoo.sources import KerasSource, WeightsSource
 
 NSFW = Path(__file__).parent.parent / "registry" / "caffe" / "open-nsfw.toml"

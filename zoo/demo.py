@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from zoo.errors import UsageError
-from zoo.schema import File, ModelCard, PackagePlace
+from zoo.files import File, PackagePlace
+from zoo.schema import ModelCard
 
 if TYPE_CHECKING:
     import numpy as np

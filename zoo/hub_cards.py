@@ -99,7 +99,7 @@ def _ask(repo: str, revision: str, name: str) -> tuple[Any, Mapping[str, Any]]:
 
     from zoo.fetch import hub
     from zoo.fetch.places import PlaceError
-    from zoo.schema import HubPlace
+    from zoo.files import HubPlace
 
     if constants.HF_HUB_OFFLINE:
         raise FetchError(f"{name}: huggingface_hub is set offline (HF_HUB_OFFLINE)")

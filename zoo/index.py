@@ -31,7 +31,7 @@ Row = dict[str, Any]
 """What lists show of a model: see `row`. Facts that no source gives are "unknown"."""
 
 ROWS, CARDS = "rows.json", "cards.jsonl"
-RULES = ("cards.py", "index.py", "registry.py", "schema.py", "sources.py")
+RULES = ("cards.py", "files.py", "index.py", "registry.py", "schema.py", "sources.py")
 """Modules whose change may change what a card is read as."""
 _KEPT = 30 * 24 * 3600  # seconds
 ORIGINS = ("caffe", "keras", "tensorflow", "torch", "mxnet")

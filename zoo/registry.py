@@ -15,8 +15,9 @@ from typing import Any
 
 from zoo import cards, hub_cards, index
 from zoo.errors import CardError, UnknownModelError, UsageError
+from zoo.files import File
 from zoo.index import folder
-from zoo.schema import File, ModelCard
+from zoo.schema import ModelCard
 
 Stated = tuple[ModelCard, str]
 """A card, and how messages call the place that states it."""

@@ -23,7 +23,8 @@ from typing import Literal
 from zoo import artifact, cache, registry
 from zoo.errors import UnknownModelError, ZooError
 from zoo.fetch import pin, pinned
-from zoo.schema import DIGEST_LENGTH, File, ModelCard
+from zoo.files import DIGEST_LENGTH, File
+from zoo.schema import ModelCard
 
 Kind = Literal["model", "original", "unfinished", "leftover", "other"]
 State = Literal["current", "outdated", "unknown", "waiting", "left", "in use"]

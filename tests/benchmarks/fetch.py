@@ -28,7 +28,7 @@ import sys, time
 from pathlib import Path
 import zoo
 from zoo.fetch import fetch, http
-from zoo.schema import File
+from zoo.files import File
 url, target, size, sha256, jobs = sys.argv[1:]
 place = {"kind": "url", "url": url}
 facts = {"name": "model.bin", "size": int(size), "sha256": sha256, "places": [place]}

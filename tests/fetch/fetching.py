@@ -7,7 +7,8 @@ import zipfile
 from pathlib import Path
 
 import zoo
-from zoo.schema import File, ModelCard, PackagePlace, UrlPlace
+from zoo.files import File, PackagePlace, UrlPlace
+from zoo.schema import ModelCard
 
 
 def file_of(data: bytes, *urls: str, packages: tuple[tuple[str, str], ...] = (), **facts: object) -> File:

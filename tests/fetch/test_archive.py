@@ -20,7 +20,7 @@ from zoo.errors import FetchError
 from zoo.fetch import archive, fetch
 from zoo.fetch.digest import Published
 from zoo.fetch.places import PlaceError
-from zoo.schema import ArchivePlace, File
+from zoo.files import ArchivePlace, File
 
 DATA = os.urandom(400_000)
 KNOWN = Published(len(DATA), {"sha256": hashlib.sha256(DATA).hexdigest()})

@@ -12,7 +12,7 @@ from fetching import card_of, file_of, make_wheel
 
 from zoo.errors import FetchError, UsageError
 from zoo.fetch import fetch, pinned
-from zoo.schema import File
+from zoo.files import File
 
 DATA = os.urandom(300_000)
 

@@ -18,7 +18,7 @@ from zoo.errors import FetchError
 from zoo.fetch import fetch, package
 from zoo.fetch.digest import Published
 from zoo.fetch.places import PlaceError, Session
-from zoo.schema import File
+from zoo.files import File
 
 GRAPH, WEIGHTS = b"name: 'net'\n", os.urandom(2_000_000)
 PACKAGE = "zoo-test-weights==1.0"
@@ -27,7 +27,7 @@ FETCH = """
 import sys
 import zoo
 from zoo.fetch import fetch
-from zoo.schema import File
+from zoo.files import File
 starts = []
 sys.addaudithook(lambda event, args: starts.append(args) if event == "subprocess.Popen" else None)
 files = {str(index): File.model_validate_json(text) for index, text in enumerate(sys.argv[1:])}

@@ -20,7 +20,7 @@ from zoo.fetch import fetch, http, parts, shares
 from zoo.fetch.digest import Published
 from zoo.fetch.places import Patience, PlaceError, shown
 from zoo.fetch.progress import Bar, Lines, reporter
-from zoo.schema import File, HubPlace
+from zoo.files import File, HubPlace
 
 DATA = os.urandom(300_000)
 KNOWN = Published(len(DATA), {"sha256": hashlib.sha256(DATA).hexdigest()})
@@ -101,7 +101,7 @@ def hub_file(**facts: object) -> File:
 HUB = """
 import sys, zoo
 from zoo.fetch import fetch
-from zoo.schema import File
+from zoo.files import File
 file = File.model_validate_json(sys.argv[1])
 try:
     card = zoo.info("efficientnet-lite0").model_copy(update={"name": "test-model", "files": {"weights": file}})

@@ -19,7 +19,7 @@ from fetching import card_of, file_of, left_in
 
 from zoo.errors import FetchError
 from zoo.fetch import fetch
-from zoo.schema import File
+from zoo.files import File
 
 DATA = os.urandom(6_000_000)
 
@@ -28,7 +28,7 @@ import signal
 import sys
 import zoo
 from zoo.fetch import fetch
-from zoo.schema import File
+from zoo.files import File
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells take it from what runs in the background
 file = File.model_validate_json(sys.argv[1])
 card = zoo.info("efficientnet-lite0").model_copy(update={"name": "test-model", "files": {"weights": file}})
@@ -190,7 +190,7 @@ def test_host_that_cannot_be_reached_is_asked_once(
 import sys
 import zoo
 from zoo.fetch import fetch
-from zoo.schema import File
+from zoo.files import File
 asked = []
 sys.addaudithook(lambda event, args: asked.append(args[1]) if event == "socket.connect" else None)
 files = {str(index): File.model_validate_json(text) for index, text in enumerate(sys.argv[1:])}

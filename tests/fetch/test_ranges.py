@@ -26,7 +26,7 @@ DATA = DATA[:SIZE]
 FETCH = """
 import sys, zoo
 from zoo.fetch import fetch
-from zoo.schema import File
+from zoo.files import File
 file = File.model_validate_json(sys.argv[1])
 fetch(zoo.info("efficientnet-lite0").model_copy(update={"name": "test-model", "files": {"weights": file}}), jobs=4)
 """

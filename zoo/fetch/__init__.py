@@ -21,7 +21,8 @@ from zoo.fetch import archive, local, package, parts
 from zoo.fetch.digest import Digester, Published, about
 from zoo.fetch.places import PlaceError, Session, Wanted, host_of, shown
 from zoo.fetch.progress import Bar, Progress, reporter
-from zoo.schema import ArchivePlace, File, HubPlace, ModelCard, PackagePlace, Place, UrlPlace
+from zoo.files import ArchivePlace, File, HubPlace, PackagePlace, Place, UrlPlace
+from zoo.schema import ModelCard
 
 __all__ = ["fetch", "pin", "pinned"]
 

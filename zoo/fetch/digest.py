@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from zoo.cache import megabytes
-from zoo.schema import STRONG
+from zoo.files import STRONG
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-    from zoo.schema import File
+    from zoo.files import File
 
 CHUNK = 1 << 20
 """Bytes read at a time: large enough that Python costs nothing, small enough for a smooth progress bar."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from zoo.fetch.digest import Published
 from zoo.fetch.places import PlaceError
-from zoo.schema import HubPlace
+from zoo.files import HubPlace
 
 
 def address(place: HubPlace, published: Published | None = None) -> tuple[str, dict[str, str] | None]:

@@ -11,7 +11,7 @@ from zoo.fetch import archive
 from zoo.fetch.digest import Digester, Published, chunks
 from zoo.fetch.package import extract, matches
 from zoo.fetch.places import PlaceError, Wanted
-from zoo.schema import ArchivePlace, PackagePlace, Place
+from zoo.files import ArchivePlace, PackagePlace, Place
 
 
 def listing(source: str | os.PathLike[str]) -> list[Path]:
