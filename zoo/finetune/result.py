@@ -16,42 +16,11 @@ from zoo import library
 from zoo.errors import FormatError, ZooError
 from zoo.finetune.data import Dataset
 from zoo.finetune.features import predict
+from zoo.finetune.metrics import measure as measure
 from zoo.finetune.plan import Plan
 from zoo.schema import Preprocessing
 
 MODEL = "model.keras"
-
-
-def measure(probabilities: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Compares answers with labels.
-
-    Args:
-        probabilities: (N, classes).
-        labels: (N,) integers.
-        classes: their names.
-
-    Returns:
-        accuracy, balanced_accuracy (mean over classes), top5 (None with five classes or fewer), loss (mean negative log
-        likelihood), per class: images and accuracy, and the confusion matrix, rows true and columns answered.
-    """
-    answers = probabilities.argmax(axis=1)
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (labels, answers), 1)
-    totals = confusion.sum(axis=1)
-    right = np.diag(confusion) / np.maximum(totals, 1)
-    own = probabilities[np.arange(len(labels)), labels]
-    rank = (probabilities > own[:, None]).sum(axis=1)
-    return {
-        "accuracy": float((answers == labels).mean()),
-        "balanced_accuracy": float(right[totals > 0].mean()),
-        "top5": float((rank < 5).mean()) if len(classes) > 5 else None,
-        "loss": float(-np.log(np.maximum(own, 1e-12)).mean()),
-        "per_class": {
-            name: {"images": int(total), "accuracy": float(share)}
-            for name, total, share in zip(classes, totals, right, strict=True)
-        },
-        "confusion": confusion.tolist(),
-    }
 
 
 def versions() -> dict[str, str]:
