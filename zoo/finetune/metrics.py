@@ -66,7 +66,8 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, classes: tuple[str, .
         "top5": None if top5 is None else top5 / count,
         "top5_interval": None if top5 is None else list(wilson(top5, count)),
         "macro": {
-            name: float(values[found].mean()) for name, values in (("precision", precision), ("recall", recall), ("f1", f1))
+            name: float(values[found].mean())
+            for name, values in (("precision", precision), ("recall", recall), ("f1", f1))
         },
         "loss": negative_log_likelihood(probabilities, labels),
         "brier": brier(probabilities, labels),
@@ -101,7 +102,7 @@ def wilson(right: int, total: int) -> tuple[float, float]:
 def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Returns the mean of -log p(true class), in nats."""
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(own, LEAST)).mean())
+    return float(np.log(1 / np.clip(own, LEAST, 1)).mean())  # softmax in float32 can exceed 1 by a rounding error
 
 
 def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -11,11 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo.errors import UsageError
 from zoo.finetune.record import Record
 
-MISTAKES = 12
-"""Pictures of mistakes shown."""
 COLUMNS = (
     "path",
     "class",
@@ -82,7 +79,7 @@ def html(record: Record, *, made: str = "") -> str:
     from markupsafe import Markup
 
     from zoo.finetune.metrics import measure
-    from zoo.finetune.report import sections, words
+    from zoo.finetune.report import course, quality, words
 
     measured = measure(record.probabilities, record.labels[record.measured], record.classes)
     environment = jinja2.Environment(
@@ -92,9 +89,7 @@ def html(record: Record, *, made: str = "") -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        percent=words.percent, number=words.number, count=words.count, clip=lambda text, size: _clip(text, size)
-    )
+    environment.filters.update(percent=words.percent, number=words.number, count=words.count)
     here = Path(__file__).parent / "page"
     script = (here / "script.js").read_text("utf-8")
     return environment.get_template("report.html").render(
@@ -102,27 +97,22 @@ def html(record: Record, *, made: str = "") -> str:
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         made=made,
+        model=record.metrics.get("model") or record.model.name,
         plan=record.plan.as_json(),
         command=record.command,
-        headline=sections.headline(record, measured),
-        data=_with_pictures(record, sections.data(record)),
-        notes=sections.notes(record),
-        settings=sections.plan(record),
-        training=sections.training(record),
-        confusion=sections.confusion(record, measured),
-        per_class=sections.per_class(record, measured),
-        honesty=sections.honesty(record, measured),
-        mistakes=_mistakes(record),
-        crossed=sections.cross_validation(record),
-        kept=sections.kept_classes(record),
-        cost=sections.cost(record),
+        headline=quality.headline(record, measured),
+        data=_with_pictures(record, course.data(record)),
+        notes=course.notes(record),
+        settings=course.plan(record),
+        training=course.training(record),
+        confusion=quality.confusion(record, measured),
+        per_class=quality.per_class(record, measured),
+        honesty=quality.honesty(record, measured),
+        mistakes=quality.mistakes(record),
+        crossed=quality.cross_validation(record),
+        kept=course.kept_classes(record),
+        cost=course.cost(record),
     )
-
-
-def _clip(text: str, size: int) -> str:
-    from zoo.finetune.report.charts import clip
-
-    return clip(text, size)
 
 
 def _with_pictures(record: Record, data: dict[str, Any]) -> dict[str, Any]:
@@ -130,50 +120,9 @@ def _with_pictures(record: Record, data: dict[str, Any]) -> dict[str, Any]:
     from zoo.finetune.report.pictures import SMALL, thumbnail
 
     for row in data["rows"]:
-        pixels = record.images(np.array(row["positions"], np.int64)) if row["positions"] else []
+        places = np.array(row["positions"], np.int64)
+        pixels = list(record.images(places)) if len(places) else []
         row["pictures"] = [
-            (thumbnail(image, SMALL), record.items[place]) for image, place in zip(pixels, row["positions"], strict=True)
+            (thumbnail(image, SMALL), record.items[place]) for image, place in zip(pixels, places, strict=True)
         ]
     return data
-
-
-def _mistakes(record: Record) -> dict[str, Any]:
-    """The mistakes that the model was surest of, with where it looked; where there are none, the closest calls."""
-    from zoo.finetune.report.pictures import overlay, thumbnail
-
-    labels = record.labels[record.measured]
-    answers, sure = record.probabilities.argmax(axis=1), record.probabilities.max(axis=1)
-    wrong = np.flatnonzero(answers != labels)
-    order = wrong[np.argsort(-sure[wrong], kind="stable")] if len(wrong) else np.argsort(sure, kind="stable")
-    order = order[:MISTAKES]
-    rival = np.argsort(-record.probabilities, axis=1, kind="stable")[:, 1]
-    others = labels if len(wrong) else rival
-    pixels = record.images(record.measured[order])
-    heats, why_not = _heats(record, pixels, answers[order], others[order])
-    entries = []
-    for number, row in enumerate(order):
-        other = int(others[row])
-        entries.append(
-            {
-                "path": record.items[record.measured[row]],
-                "true": record.classes[labels[row]],
-                "answered": record.classes[answers[row]],
-                "other": record.classes[other],
-                "probability": float(sure[row]),
-                "other_probability": float(record.probabilities[row, other]),
-                "picture": thumbnail(pixels[number]),
-                "maps": [overlay(pixels[number], heat[number]) for heat in heats],
-            }
-        )
-    out_of_fold = bool((record.parts[record.measured] == "training").any())
-    return {"entries": entries, "wrong": len(wrong), "why_not": why_not, "out_of_fold": out_of_fold}
-
-
-def _heats(record: Record, pixels: np.ndarray, *labels: np.ndarray) -> tuple[list[np.ndarray], str]:
-    """Grad-CAM for each list of classes; none, and why, where the network has no feature map."""
-    from zoo.finetune.gradcam import gradcam
-
-    try:
-        return [gradcam(record.model, pixels, some) for some in labels], ""
-    except UsageError as error:
-        return [], str(error)

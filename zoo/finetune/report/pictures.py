@@ -48,7 +48,7 @@ def overlay(pixels: np.ndarray, heat: np.ndarray, side: int = SIDE) -> str:
     # Plain enlargement would show the map's few squares as if they were sharp.
     large = Image.fromarray(heat.astype(np.float32), "F").resize(picture.size, Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(large), 0, 1)[..., None]
-    grey = np.asarray(picture.convert("L"), np.float32)[..., None] * 0.75
+    grey = np.asarray(picture.convert("L"), np.float32)[..., None] * 0.85
     place = share[..., 0] * (len(_RAMP) - 1)
     below = np.minimum(place.astype(np.int64), len(_RAMP) - 2)
     part = (place - below)[..., None]
