@@ -37,7 +37,7 @@ class Plan:
 
     Args:
         model: name of the pretrained network.
-        data: the data folder.
+        data: the data folder, or what else the images came from.
         classes: class name -> number of readable images.
         training: number of images trained on.
         validation: number of images held out, at least one of each class.
@@ -226,7 +226,7 @@ def make(
         views, cached = _cache(model, cut, sizes, views, room, reasons)
     return Plan(
         model=name,
-        data=str(dataset.root),
+        data=dataset.name,
         classes=dataset.counts(),
         training=sizes[0],
         validation=sizes[1],

@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo import library
 from zoo.errors import FormatError, ZooError
-from zoo.finetune.data import Dataset
+from zoo.finetune.data import Dataset, Split
 from zoo.finetune.features import predict
 from zoo.finetune.plan import Plan
 from zoo.schema import Preprocessing
@@ -81,7 +81,7 @@ def write(
     facts: dict[str, Any],
     history: list[dict[str, Any]],
     dataset: Dataset,
-    validation: np.ndarray,
+    split: Split,
     sample: np.ndarray,
 ) -> None:
     """Writes every file of a run into an existing folder, and loads the model again as its user will.
@@ -97,16 +97,12 @@ def write(
         raise ZooError(f"{folder.name}: the saved model gives other probabilities (by {worst:.1e}); please report this")
     _json(folder / "metrics.json", metrics)
     _json(folder / "plan.json", plan.as_json())
-    held_out = set(validation.tolist())
-    split = [
-        {
-            "path": path,
-            "class": dataset.classes[label],
-            "part": "validation" if position in held_out else "training",
-        }
-        for position, (path, label) in enumerate(zip(dataset.paths, dataset.labels, strict=True))
+    part_of = {int(position): part for part in ("training", "validation", "test") for position in getattr(split, part)}
+    rows = [
+        {"path": item, "class": dataset.classes[label], "part": part_of[position]}
+        for position, (item, label) in enumerate(zip(dataset.items, dataset.labels, strict=True))
     ]
-    _csv(folder / "split.csv", split, ("path", "class", "part"))
+    _csv(folder / "split.csv", rows, ("path", "class", "part"))
     columns = ("phase", "epoch", "rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "best")
     _csv(folder / "history.csv", history, columns)
 

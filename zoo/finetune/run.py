@@ -49,7 +49,7 @@ class _Base:
 
 def finetune(
     model: str | keras.Model,
-    data: str | os.PathLike[str],
+    data: Any,
     *,
     output: str | os.PathLike[str],
     strategy: str = "auto",
@@ -70,7 +70,9 @@ def finetune(
     Args:
         model: a registered name, or a Keras classifier that takes RGB 0..255 of a fixed size, (N, H, W, 3); it is left
             as it is.
-        data: a folder with one subfolder of images per class (JPEG, PNG, WebP, BMP, GIF); broken files are skipped.
+        data: a folder with one subfolder of images per class (JPEG, PNG, WebP, GIF, BMP, TIFF), or with `train`, `val`
+            and `test` folders of that kind; a CSV, TSV or Parquet table; arrays; a tf.data, Keras, PyTorch or Hugging
+            Face data set: what `zoo.finetune.data.index` reads. Broken files are skipped, a test part is left alone.
         output: the run folder to make: model.keras, metrics.json, plan.json, split.csv, history.csv.
         strategy: `linear` (a linear classifier on cached features), `head` (a new softmax layer, trunk frozen),
             `blocks` (then the last blocks with it), or `auto`, which decides from the number of images.
@@ -117,7 +119,7 @@ def finetune(
     with Scratch() as scratch:
         plan = make(
             dataset,
-            (len(parts[0]), len(parts[1])),
+            (len(parts.training), len(parts.validation)),
             wishes,
             model=base.model,
             name=base.name,
@@ -156,7 +158,7 @@ def check_output(output: str | os.PathLike[str]) -> Path:
 def _run(
     base: _Base,
     dataset: data_module.Dataset,
-    parts: tuple[Any, Any],
+    parts: data_module.Split,
     plan: Plan,
     scratch: Scratch,
     folder: Path,
@@ -168,7 +170,7 @@ def _run(
     from zoo.finetune.features import predict
     from zoo.finetune.strategies import STRATEGIES, Task
 
-    training, validation = parts
+    training, validation = parts.training, parts.validation
     images = images_module.load(dataset, base.preprocessing, scratch, progress=progress)
     loaded = time.monotonic()
     task = Task(base.model, images, dataset.labels, training, validation, len(dataset.classes), plan, scratch, progress)
@@ -211,7 +213,7 @@ def _run(
         facts=facts,
         history=outcome.history,
         dataset=dataset,
-        validation=validation,
+        split=parts,
         sample=images[validation[:8]],
     )
     return outcome.model, metrics
