@@ -239,7 +239,7 @@ def verify(name: str, against: str | None, offline: bool | None, as_json: bool) 
 @offline_option
 @as_json_option
 def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
-    """Fine-tune on DATA_DIR, a folder with one subfolder of images per class."""
+    """Fine-tune on DATA_DIR, a folder with one subfolder of images per class, or a .csv, .tsv or .parquet table."""
     from zoo import show
     from zoo.finetune import finetune as run
 

@@ -9,7 +9,7 @@ import numpy as np
 from zoo.errors import DataError, ZooError
 from zoo.finetune.data import Dataset, threaded
 from zoo.finetune.scratch import Scratch
-from zoo.preprocessing import load_image, resize_and_crop
+from zoo.preprocessing import resize_and_crop
 from zoo.schema import Preprocessing
 
 AUGMENTATIONS = ("translate", "rotate", "flip")
@@ -32,20 +32,21 @@ def load(dataset: Dataset, preprocessing: Preprocessing, scratch: Scratch, *, pr
         (N, height, width, 3) uint8, RGB, 0..255.
 
     Raises:
-        DataError: an image changed since the folder was read.
+        DataError: an image changed since it was read.
     """
-    shape = (len(dataset.paths), *preprocessing.sides, 3)
+    shape = (len(dataset.items), *preprocessing.sides, 3)
     images = scratch.array(shape, np.uint8)
 
     def read(position: int) -> None:
-        path = dataset.root / dataset.paths[position]
         try:
-            pixels = resize_and_crop(load_image(path), preprocessing)
+            pixels = resize_and_crop(dataset.open(position), preprocessing)
         except (OSError, ZooError) as error:
-            raise DataError(f"{path}: could be read a moment ago and now cannot ({error}); start again") from error
+            raise DataError(
+                f"{dataset.items[position]}: could be read a moment ago and now cannot ({error}); start again"
+            ) from error
         images[position] = np.clip(np.rint(pixels), 0, 255)
 
-    for _ in threaded(read, range(len(dataset.paths)), "loading", progress):
+    for _ in threaded(read, range(len(dataset.items)), "loading", progress):
         pass
     return images
 
