@@ -15,7 +15,7 @@ import pytest
 
 import zoo
 from zoo.errors import DataError, FormatError, UsageError
-from zoo.finetune.result import load_run, measure
+from zoo.finetune.result import load_run
 from zoo.preprocessing import load_image, resize_and_crop
 
 LOAD = """
@@ -173,18 +173,3 @@ def test_a_folder_that_is_no_run_is_said(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_text("nothing")
     with pytest.raises(FormatError, match="is not the model of a fine-tuning run"):
         load_run(tmp_path)
-
-
-def test_metrics_count_what_they_say() -> None:
-    names = tuple("abcdef")
-    labels = np.array([0, 0, 1, 5])
-    probabilities = np.full((4, 6), 0.1)
-    probabilities[[0, 1, 2], [0, 1, 1]] = 0.5
-    probabilities[3] = [0.3, 0.2, 0.2, 0.2, 0.1, 0.0]
-    found = measure(probabilities, labels, names)
-    assert found["accuracy"] == 0.5
-    assert found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 0) / 3)
-    assert found["top5"] == 0.75
-    assert found["per_class"]["a"] == {"images": 2, "accuracy": 0.5}
-    assert found["confusion"][0][:2] == [1, 1]
-    assert found["confusion"][5][0] == 1
