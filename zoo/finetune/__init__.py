@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.finetune.plan import Plan
 from zoo.finetune.run import FinetuneResult, finetune
+from zoo.finetune.wishes import Wishes
 
 if TYPE_CHECKING:
     from zoo.finetune.result import load_run
 
-__all__ = ["FinetuneResult", "Plan", "finetune", "load_run"]
+__all__ = ["FinetuneResult", "Plan", "Wishes", "finetune", "load_run"]
 
 
 def __getattr__(name: str) -> Any:

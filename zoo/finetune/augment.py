@@ -68,7 +68,9 @@ def layers(kinds: tuple[str, ...], seed: int) -> list[Any]:
         "colour": lambda s: [
             keras.layers.RandomBrightness(COLOUR, value_range=(0, 255), seed=s),
             keras.layers.RandomContrast(COLOUR, value_range=(0, 255), seed=s + 100),
-            keras.layers.RandomSaturation((0.5 - COLOUR / 2, 0.5 + COLOUR / 2), value_range=(0, 255), seed=s + 200, data_format="channels_last"),  # fmt: skip
+            keras.layers.RandomSaturation(
+                (0.5 - COLOUR / 2, 0.5 + COLOUR / 2), value_range=(0, 255), seed=s + 200, data_format="channels_last"
+            ),
         ],
         "randaugment": lambda s: [
             keras.layers.RandAugment(value_range=(0, 255), num_ops=2, factor=RAND, seed=s, data_format="channels_last")

@@ -70,7 +70,9 @@ def load(model: Any, offline: bool | None) -> Base:
 
         card = registry.info(model)
         training = None if card.training == "unknown" else card.training
-        return Base(library.load(model, offline=offline), card.name, card.preprocessing, training, registry.labels(card))
+        return Base(
+            library.load(model, offline=offline), card.name, card.preprocessing, training, registry.labels(card)
+        )
     import keras
 
     if not isinstance(model, keras.Model):

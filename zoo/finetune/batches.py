@@ -99,7 +99,9 @@ def mix(
     if cut:
         height, width = inputs.shape[1:3]
         sides = [round(side * np.sqrt(1 - share)) for side in (height, width)]
-        top, left = (int(random.integers(0, full - side + 1)) for full, side in zip((height, width), sides, strict=True))
+        top, left = (
+            int(random.integers(0, full - side + 1)) for full, side in zip((height, width), sides, strict=True)
+        )
         box = (slice(None), slice(top, top + sides[0]), slice(left, left + sides[1]))
         mixed = mixed.copy()
         mixed[box] = inputs[partner][box]

@@ -42,7 +42,9 @@ def named(model: keras.Model, name: str) -> str:
     wanted, possible = heads.layer_name_of(name), points(model)
     if wanted in possible:
         return wanted
-    block = [point for point in possible if point.startswith(wanted) and not point[len(wanted) : len(wanted) + 1].isdigit()]
+    block = [
+        point for point in possible if point.startswith(wanted) and not point[len(wanted) : len(wanted) + 1].isdigit()
+    ]
     if block:
         return block[-1]
     inside = any(operation.name.startswith(wanted) for operation in model.operations)

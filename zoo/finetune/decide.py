@@ -215,7 +215,9 @@ def _trained(situation: Situation, strategy: Strategy, choices: _Choices) -> Non
         head = f"a hidden layer of {HIDDEN} and a new softmax layer in place of {classifier!r}"
     if wishes.keep_classes:
         if situation.old is None:
-            raise UsageError(f"keep_classes: {situation.name} does not name its classes; a fine-tuning run's model does")
+            raise UsageError(
+                f"keep_classes: {situation.name} does not name its classes; a fine-tuning run's model does"
+            )
         choices["keep_classes"] = list(situation.old)
         head = f"{classifier!r}, with outputs for the new classes added"
         reasons["keep_classes"] = "distilled from the model as it was (learning without forgetting, 1606.09282)"
@@ -276,7 +278,12 @@ def _phases(situation: Situation, strategy: Strategy, batch: int, choices: _Choi
             "sgd": tenth_of_scratch(None, batch),
         }[str(choices.wishes.optimizer)]
     choices.put("optimizer", optimizer)
-    choices.put("head_rate", HEAD_RATE, "first the head alone (AdamW): its first large errors would tear the trunk", "head_learning_rate")  # fmt: skip
+    choices.put(
+        "head_rate",
+        HEAD_RATE,
+        "first the head alone (AdamW): its first large errors would tear the trunk",
+        "head_learning_rate",
+    )
     choices.put("head_epochs", HEAD_EPOCHS, short)
     choices.put("learning_rate", rate, why)
     decay = LAYER_DECAY if strategy == "all" else 1.0
@@ -296,7 +303,9 @@ def _regularisation(situation: Situation, strategy: Strategy, batch: int, choice
     choices.put("mixup", 0.1 if many else None, usual if many else "")
     choices.put("cutmix", None)
     own = situation.dropout
-    choices.put("dropout", DROPOUT if own is None else own, "as before the model's own classifier" if own is not None else "")
+    choices.put(
+        "dropout", DROPOUT if own is None else own, "as before the model's own classifier" if own is not None else ""
+    )
     choices.put("label_smoothing", 0.0)
     choices["sampling"] = choices.wishes.sampling
     ratio = max(counts.values()) / min(counts.values())
@@ -307,10 +316,14 @@ def _regularisation(situation: Situation, strategy: Strategy, batch: int, choice
     if kind != "none":
         numbers = np.array(list(counts.values()), np.float64)
         weights = (numbers.sum() / (len(numbers) * numbers)) ** (0.5 if kind == "sqrt" else 1.0)
-        choices["class_weights"] = [round(float(weight), 4) for weight in weights / (weights * numbers).sum() * numbers.sum()]
+        choices["class_weights"] = [
+            round(float(weight), 4) for weight in weights / (weights * numbers).sum() * numbers.sum()
+        ]
         choices.reasons["class_weights"] = (
-            "as asked" if choices.wishes.class_weights != "auto" else f"the largest class has {ratio:.0f} times the images of the smallest"
-        )  # fmt: skip
+            "as asked"
+            if choices.wishes.class_weights != "auto"
+            else f"the largest class has {ratio:.0f} times the images of the smallest"
+        )
 
 
 def _views(situation: Situation, strategy: Strategy, choices: _Choices) -> None:

@@ -1,7 +1,7 @@
 """The run folder: new, interrupted or finished; what is in it while a run works, and how it comes to its end.
 
-While it works it has a folder `state` with the plan and the checkpoints; that folder goes when all results are there. So
-a folder with `state` is a run to go on with, and one without is whole.
+While it works it has a folder `state` with the plan and the checkpoints; that folder goes when all results are there.
+So a folder with `state` is a run to go on with, and one without is whole.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class RunFolder:
             return
         if self.state.is_dir():
             if not resume:
-                raise UsageError(f"{path}: holds a run that was interrupted; --resume goes on with it, or name a new folder")
+                raise UsageError(
+                    f"{path}: holds a run that was interrupted; --resume goes on with it, or name a new folder"
+                )
         elif resume and (path / MODEL).is_file() and (path / "plan.json").is_file():
             self.finished = True
         else:

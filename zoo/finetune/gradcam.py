@@ -85,7 +85,9 @@ def _parts(model: keras.Model, tensor: Any) -> tuple[keras.Model, keras.Model, b
     It does where the classifier reads earlier feature maps too; these are then held fixed.
     """
     lower, logits = keras.Model(model.input, tensor), heads.logits(model)
-    alone = any(step.outputs[0] is tensor and step.operation.name in heads.cut_points(model) for step in heads.steps(model))
+    alone = any(
+        step.outputs[0] is tensor and step.operation.name in heads.cut_points(model) for step in heads.steps(model)
+    )
     return lower, keras.Model(tensor if alone else [tensor, model.input], logits), not alone
 
 

@@ -56,12 +56,16 @@ class Head:
         """
         if centre:
             offset = -self.mean * self.scale
-            tensor = keras.layers.Rescaling(self.scale.tolist(), offset.tolist(), dtype="float32", name="centred")(tensor)
+            tensor = keras.layers.Rescaling(self.scale.tolist(), offset.tolist(), dtype="float32", name="centred")(
+                tensor
+            )
         dropped = keras.layers.Dropout(self.dropout, seed=seed, dtype="float32", name="head_dropout")(tensor)
         if len(self.layers) == 2:
             hidden = _dense(self.layers[0], "head_hidden", dropped)
             hidden = keras.layers.ReLU(dtype="float32", name="head_relu")(hidden)
-            dropped = keras.layers.Dropout(self.dropout, seed=seed + 1, dtype="float32", name="head_hidden_dropout")(hidden)
+            dropped = keras.layers.Dropout(self.dropout, seed=seed + 1, dtype="float32", name="head_hidden_dropout")(
+                hidden
+            )
         return _dense(self.layers[-1], CLASSIFIER, dropped)
 
     def trained(self, model: keras.Model) -> Head:
@@ -90,7 +94,9 @@ def new(
     layers = []
     if hidden:
         random = np.random.default_rng(seed)
-        layers.append((random.normal(0, np.sqrt(2 / size), (size, hidden)).astype(np.float32), np.zeros(hidden, np.float32)))
+        layers.append(
+            (random.normal(0, np.sqrt(2 / size), (size, hidden)).astype(np.float32), np.zeros(hidden, np.float32))
+        )
         size = hidden
     weights, bias = np.zeros((size, classes), np.float32), np.zeros(classes, np.float32)
     if old is not None:
@@ -165,12 +171,16 @@ def old(base: keras.Model, names: list[str]) -> Old:
     )
     if plain and getattr(layer, "activation", None) is not keras.activations.softmax:
         probe = np.random.default_rng(0).uniform(0, 255, (2, *base.input_shape[1:])).astype(np.float32)
-        inside, outside = (np.asarray(array) for array in keras.Model(base.input, [features, logits]).predict_on_batch(probe))
+        inside, outside = (
+            np.asarray(array) for array in keras.Model(base.input, [features, logits]).predict_on_batch(probe)
+        )
         wanted = outside.reshape(2, -1)
         found = inside @ kernel + bias
         plain = wanted.shape == found.shape and np.abs(found - wanted).max() <= 1e-3 * max(np.abs(wanted).max(), 1e-6)
     if not plain:
-        raise UsageError(f"keep_classes: the classifier of {base.name}, {layer.name!r}, is no single layer on its features")
+        raise UsageError(
+            f"keep_classes: the classifier of {base.name}, {layer.name!r}, is no single layer on its features"
+        )
     if len(names) != len(bias):
         raise UsageError(f"keep_classes: {base.name} has {len(bias)} outputs and {len(names)} class names")
     return Old(tuple(names), kernel, bias)

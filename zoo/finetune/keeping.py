@@ -41,7 +41,9 @@ class OldClasses:
             names, found = base.add(dataset.classes)
             if len(names) > len(task.old.names):
                 unknown = names[len(task.old.names) :]
-                raise DataError(f"{dataset.name}: {unknown[0]!r} is no class of {base.name}; old_data holds its classes only")
+                raise DataError(
+                    f"{dataset.name}: {unknown[0]!r} is no class of {base.name}; old_data holds its classes only"
+                )
             self._images = Pictures(dataset, base.preprocessing, scratch, task.progress)
             self._labels = np.array(found)[dataset.labels]
             self._before = (self._answers(base.model) == self._labels).mean()
@@ -59,13 +61,17 @@ class OldClasses:
             "agreement": float((probabilities[:, :number].argmax(axis=1) == self._said).mean()),
         }
         known = "" if found["accuracy_new"] is None else f"new classes {found['accuracy_new']:.1%}; "
-        sentence = f"Kept classes: {known}among the {number} old ones, the answer is as before on {found['agreement']:.1%}"
+        sentence = (
+            f"Kept classes: {known}among the {number} old ones, the answer is as before on {found['agreement']:.1%}"
+        )
         if self._images is not None:
             after = self._answers(model)
             found["old_images"] = len(self._labels)
             found["accuracy_old_before"] = float(self._before)
             found["accuracy_old_after"] = float((after == self._labels).mean())
-            sentence += f"; on old images {found['accuracy_old_before']:.1%} before, {found['accuracy_old_after']:.1%} after"
+            sentence += (
+                f"; on old images {found['accuracy_old_before']:.1%} before, {found['accuracy_old_after']:.1%} after"
+            )
         else:
             sentence += " of the images held out; old_data measures accuracy"
         return {**found, "sentence": sentence}

@@ -66,7 +66,8 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, classes: tuple[str, .
         "top5": None if top5 is None else top5 / count,
         "top5_interval": None if top5 is None else list(wilson(top5, count)),
         "macro": {
-            name: float(values[found].mean()) for name, values in (("precision", precision), ("recall", recall), ("f1", f1))
+            name: float(values[found].mean())
+            for name, values in (("precision", precision), ("recall", recall), ("f1", f1))
         },
         "loss": negative_log_likelihood(probabilities, labels),
         "brier": brier(probabilities, labels),

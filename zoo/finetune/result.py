@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class Ending:
             "folds": None if self.folds is None else self.folds.rows,
             "test": test,
             "keep_classes": kept,
-            "calibration": {**found.as_json(), "applied": plan.calibrate},
+            "calibration": {**asdict(found), "applied": plan.calibrate},
             "skipped": plan.skipped,
             "notes": plan.notes,
             "seconds": seconds,
@@ -135,7 +135,9 @@ class Ending:
         some = self.parts.validation[:8]
         worst = float(np.abs(predict(model, self.task.images, some) - predict(again, self.task.images, some)).max())
         if not worst < 1e-4:
-            raise ZooError(f"{path.name}: the saved model gives other probabilities (by {worst:.1e}); please report this")
+            raise ZooError(
+                f"{path.name}: the saved model gives other probabilities (by {worst:.1e}); please report this"
+            )
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import UsageError
 from zoo.finetune import base as base_module
 from zoo.finetune import data as data_module
 from zoo.finetune.plan import Plan
@@ -57,9 +56,9 @@ def finetune(
     Args:
         model: a registered name; the folder of an earlier run; or a Keras classifier that takes RGB 0..255 of a fixed
             size, (N, H, W, 3), which is left as it is.
-        data: a folder with one subfolder of images per class, or train and val[, test] folders of such; a CSV or Parquet
-            file of paths and labels; arrays (images, labels); a data set of TensorFlow, Keras, PyTorch or Hugging Face.
-            Broken files are skipped.
+        data: a folder with one subfolder of images per class, or with train, val and test folders of that kind; a CSV or
+            Parquet table; arrays (images, labels); a data set of TensorFlow, Keras, PyTorch or Hugging Face: what
+            `zoo.finetune.data.index` reads. Broken files are skipped.
         output: the run folder to make.
         resume: go on with a run in `output` that was interrupted; begins where there is none.
         labels: class names, for arrays and data sets that hold numbers.
@@ -68,8 +67,8 @@ def finetune(
         dry_run: stop after the plan; nothing is trained or written.
         progress: show bars on a terminal.
         report: is given the plan and the result as text; default: nothing is printed.
-        options: any field of `zoo.finetune.Wishes`, such as strategy, epochs, learning_rate, augment, folds, seed; what is
-            left out the plan decides.
+        options: any field of `zoo.finetune.Wishes`, such as strategy, epochs, learning_rate, augment, folds, seed; what
+            is left out the plan decides.
 
     Returns:
         The model, its metrics on the images held out, the plan and the run folder.
@@ -170,12 +169,14 @@ class _Work:
 
     def make_plan(self) -> Plan:
         """Measures how like the data are to what the network knows, and decides."""
-        from zoo.finetune import decide, head, likeness
+        from zoo.finetune import decide, head
+        from zoo.finetune.survey import survey
         from zoo.finetune.train import gpu_precision
 
-        found, speed = likeness.measure(
-            self.base.model, self.images, self.dataset, self.parts.training, self.store, self.wishes.seed, self.progress
-        )
+        found, speed = survey(
+            self.base.model, self.images, self.dataset.digests, self.labels, self.parts.training, self.store,
+            self.wishes.seed, self.progress,
+        )  # fmt: skip
         situation = decide.Situation(
             self.dataset,
             (len(self.parts.training), len(self.parts.validation), len(self.parts.test)),
@@ -202,7 +203,9 @@ class _Work:
         everything = np.concatenate([parts.training, parts.validation])
         trained, held = (everything, everything[:0]) if plan.folds else (parts.training, parts.validation)
         old = None if plan.keep_classes is None else head.old(self.base.model, plan.keep_classes)
-        pool = prepare(self.base.model, self.images, self.dataset.digests, plan, trained, held, self.store, self.progress)
+        pool = prepare(
+            self.base.model, self.images, self.dataset.digests, plan, trained, held, self.store, self.progress
+        )
         prepared = time.monotonic()
         task = Task(
             self.base.model, self.images, self.labels, parts.training, parts.validation, len(self.classes), plan, pool,

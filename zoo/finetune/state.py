@@ -1,4 +1,4 @@
-"""What lets a killed run go on: after each epoch, weights, optimizer and course in one file that is whole or not there."""
+"""What lets a killed run go on: after each epoch, weights, optimizer and course in one file, whole or not there."""
 
 from __future__ import annotations
 

@@ -162,9 +162,7 @@ def fit_head(task: Task, views: tuple[int, ...], settings: Settings) -> tuple[He
     plan, pool = task.plan, task.pool
     dropout = 0.0 if plan.dropout is None else plan.dropout
     features = pool.plain(BOTTLENECK, task.training)
-    head = head_module.new(
-        features, task.classes, hidden=plan.hidden, dropout=dropout, seed=plan.seed, old=task.old
-    )
+    head = head_module.new(features, task.classes, hidden=plan.hidden, dropout=dropout, seed=plan.seed, old=task.old)
     inputs = keras.Input((features.shape[-1],))
     model = keras.Model(inputs, head.apply(inputs, plan.seed, centre=False))
     chosen = np.array(views)
@@ -199,7 +197,9 @@ def _network(task: Task, head: Head, bottleneck: Any, kinds: tuple[str, ...]) ->
     return keras.Model(images, layered(augment.inside(images, kinds, plan.seed))), layered
 
 
-def _inputs(task: Task, views: tuple[int, ...]) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], int, np.ndarray]:
+def _inputs(
+    task: Task, views: tuple[int, ...]
+) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], int, np.ndarray]:
     """What the last phase reads: cached maps of a view, or the images themselves."""
     if CUT in task.pool.trained:
         chosen = np.array(views)

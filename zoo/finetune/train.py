@@ -135,7 +135,9 @@ def fit(
             log(row)
             course.done = course.waited >= settings.patience or course.epoch >= settings.epochs
             # The best weights of a phase that has ended are all that is left of it.
-            now = {"weights": [], "optimizer": []} if course.done else {"weights": variables, "optimizer": made.variables}
+            now = (
+                {"weights": [], "optimizer": []} if course.done else {"weights": variables, "optimizer": made.variables}
+            )
             checkpoint.save(settings.phase, course, {**now, "best": best})
     _assign(variables, best)
     return course.rows
