@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
@@ -86,21 +87,31 @@ class Augmenter:
 
     Args:
         kinds: any of `KINDS`.
-        seed: decides the views.
     """
 
-    def __init__(self, kinds: tuple[str, ...], seed: int) -> None:
-        self._layers = layers(kinds, seed)
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        self._layers = layers(kinds, 0)
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Returns one random view of each image: (N, H, W, 3) float32, 0..255."""
+    def __call__(self, images: np.ndarray, seed: int) -> np.ndarray:
+        """Returns a random view of each image, (N, H, W, 3) float32, 0..255; the same seed gives the same views."""
         import keras
         import numpy as np
 
+        reseed([variable for layer in self._layers for variable in layer.variables], seed)
         views: Any = keras.ops.convert_to_tensor(images.astype(np.float32))
         for layer in self._layers:
             views = layer(views, training=True)
         return np.asarray(keras.ops.convert_to_numpy(views))
+
+
+def reseed(variables: Sequence[Any], *seed: int) -> None:
+    """Sets what random layers do next, among a model's or a layer's variables, so that nothing before it matters."""
+    import numpy as np
+
+    states = [variable for variable in variables if "seed_generator" in variable.path]
+    for number, variable in enumerate(states):
+        words = np.random.SeedSequence([*seed, number]).generate_state(1)
+        variable.assign(np.array([words[0], 0], variable.dtype))
 
 
 def inside(inputs: Any, kinds: tuple[str, ...], seed: int) -> Any:

@@ -23,7 +23,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         inputs: (views, rows) -> the network's inputs; both are arrays of one batch's length.
         batch_size: images per batch.
         seed: decides order, views and mixing.
-        least: batches per epoch at least; smaller data are gone through several times, with new views each time.
+        least: batches per epoch at least; smaller data are gone through several times, with new views each time. The
+            last batch is filled up from another pass: a batch of its own size would be compiled once more.
         weights: (n,) weight of each image in the loss; None for equal ones.
         chances: (n,) how often each image is drawn; None for once each.
         also: (views, rows) -> further columns of the targets.
@@ -59,14 +60,16 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._epoch = epoch
         random = np.random.default_rng([self._seed, epoch])
         count = len(self._targets)
+        length = -(-self._passes * count // self._batch_size) * self._batch_size
         if self._chances is not None:
-            self._order = random.choice(count, self._passes * count, p=self._chances)
+            self._order = random.choice(count, length, p=self._chances)
         else:
-            self._order = np.concatenate([random.permutation(count) for _ in range(self._passes)])
+            passes = -(-length // count)
+            self._order = np.concatenate([random.permutation(count) for _ in range(passes)])[:length]
         self._drawn = random.integers(self._views, size=len(self._order))
 
     def __len__(self) -> int:
-        return -(-len(self._order) // self._batch_size)
+        return len(self._order) // self._batch_size
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, ...]:
         part = slice(number * self._batch_size, (number + 1) * self._batch_size)

@@ -33,9 +33,7 @@ class Runner:
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         """Returns one float32 array (n, ...) per output, for n <= 32 images."""
         count = len(images)
-        padded = np.zeros((BATCH, *images.shape[1:]), np.float32)
-        padded[:count] = images
-        outputs = self._model.predict_on_batch(padded)
+        outputs = self._model.predict_on_batch(_padded(images))
         return [np.asarray(output)[:count] for output in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
     def many(self, inputs: Callable[[int, int], np.ndarray], count: int) -> np.ndarray:
@@ -179,6 +177,7 @@ class Extraction:
         digests = [self.digests[position] for position in positions]
         key = self.store.key(self._about, digests, kinds, (self.seed, view, BATCH) if kinds else (0, 0, BATCH))
         starts = range(0, len(positions), BATCH)
+        augment = Augmenter(kinds) if kinds else None
         with self.store.open(key, shapes, lambda: self._types(positions), len(starts)) as entry:
             todo = starts[entry.done :]
             what = "features" if not kinds else f"view {view}"
@@ -193,8 +192,8 @@ class Extraction:
                     batch = waiting.result()
                     if number + 1 < len(todo):
                         waiting = ahead.submit(self._batch, positions, todo[number + 1])
-                    if kinds:
-                        batch = Augmenter(kinds, _seed(self.seed, view, start))(batch)
+                    if augment is not None:
+                        batch = augment(_padded(batch), _seed(self.seed, view, start))[: len(batch)]
                     for array, output in zip(entry.arrays, self._run(batch), strict=True):
                         limit = np.finfo(array.dtype).max
                         array[start : start + BATCH] = np.clip(output, -limit, limit)
@@ -214,6 +213,12 @@ class Extraction:
         first = self._run(self.images(positions[:BATCH]))
         small = [output.ndim == 4 and np.abs(output).max(initial=0) < HALF_LIMIT for output in first]
         return [np.float16 if half else np.float32 for half in small]
+
+
+def _padded(images: np.ndarray) -> np.ndarray:
+    padded = np.zeros((BATCH, *images.shape[1:]), np.float32)
+    padded[: len(images)] = images
+    return padded
 
 
 def _seed(seed: int, view: int, start: int) -> int:

@@ -36,7 +36,7 @@ class Head:
 
     def centred(self, features: np.ndarray) -> np.ndarray:
         """Returns features as the first layer takes them, float32."""
-        return ((features - self.mean) * self.scale).astype(np.float32)
+        return np.asarray((features - self.mean) * self.scale, np.float32)
 
     def folded(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Returns (kernel, bias) of each layer, for features as the trunk gives them."""

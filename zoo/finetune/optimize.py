@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -145,8 +145,3 @@ def by_layer(model: keras.Model, decay: float, numbers: dict[str, int]) -> Calla
         return found.get(id(variable), 1.0)
 
     return factor
-
-
-def seeds(model: keras.Model) -> Sequence[Any]:
-    """Returns the variables that decide what a model's random layers do."""
-    return [variable for variable in model.variables if "seed_generator" in variable.path]

@@ -17,7 +17,9 @@ from zoo.finetune.wishes import Wishes
 
 if TYPE_CHECKING:
     import keras
+
     from zoo.finetune.folder import RunFolder
+    from zoo.finetune.strategies import Task
 
 
 @dataclass(frozen=True)
@@ -91,20 +93,9 @@ def finetune(
     run = None if dry_run else folder_module.RunFolder(Path(output), resume=resume)
     if run is not None and run.finished:
         return _finished(run, report)
-    base_module.check_name(model)
-    dataset = data_module.index(data, labels=labels, progress=progress)
-    parts = data_module.split(dataset, wishes.validation, wishes.seed)
-    import keras
-
-    keras.utils.set_random_seed(wishes.seed)
-    if wishes.deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    base = base_module.load(model, offline)
     with Scratch() as scratch:
-        work = _Work(base, dataset, parts, wishes, scratch, progress, started, old_data)
-        work.command = command_of(model, data, output, wishes)
+        work = work_of(model, data, wishes, scratch, labels=labels, offline=offline, progress=progress)
+        work.started, work.old_data, work.command = started, old_data, command_of(model, data, output, wishes)
         if run is None:
             plan = work.make_plan()
             if report:
@@ -130,7 +121,34 @@ def _finished(run: RunFolder, report: Callable[[str], None] | None) -> FinetuneR
     return FinetuneResult(load_run(run.path)[0], metrics, plan, run.path)
 
 
-class _Work:
+def work_of(
+    model: Any, data: Any, wishes: Wishes, scratch: Scratch, *, labels: Any, offline: bool | None, progress: bool
+) -> Work:
+    """Reads the data and loads the network.
+
+    Args:
+        model: see `finetune`.
+        data: see `finetune`.
+        wishes: what was asked for.
+        scratch: where decoded images are held.
+        labels: see `finetune`.
+        offline: see `finetune`.
+        progress: show bars on a terminal.
+    """
+    base_module.check_name(model)
+    dataset = data_module.index(data, labels=labels, progress=progress)
+    parts = data_module.split(dataset, wishes.validation, wishes.seed)
+    import keras
+
+    keras.utils.set_random_seed(wishes.seed)
+    if wishes.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    return Work(base_module.load(model, offline), dataset, parts, wishes, scratch, progress)
+
+
+class Work:
     """One run's data and network on their way to a result."""
 
     def __init__(
@@ -141,21 +159,20 @@ class _Work:
         wishes: Wishes,
         scratch: Scratch,
         progress: bool,
-        started: float,
-        old_data: Any,
     ) -> None:
         from zoo.finetune.pictures import Pictures
         from zoo.finetune.store import Store
 
         self.base, self.dataset, self.parts, self.wishes = base, dataset, parts, wishes
-        self.progress, self.started, self.old_data, self.scratch = progress, started, old_data, scratch
+        self.progress, self.scratch, self.command = progress, scratch, ""
+        self.started, self.old_data = time.monotonic(), None
         self.images = Pictures(dataset, base.preprocessing, scratch, progress)
         self.store = Store(about=base.preprocessing.model_dump_json())
-        self.classes, self.labels, self.command = dataset.classes, dataset.labels, ""
+        self.classes, self.labels = dataset.classes, dataset.labels
         if wishes.keep_classes and base.labels is not None:
-            names, found = base.add(dataset.classes)
             import numpy as np
 
+            names, found = base.add(dataset.classes)
             self.classes, self.labels = tuple(names), np.array(found)[dataset.labels]
 
     def fingerprint(self) -> dict[str, Any]:
@@ -192,33 +209,48 @@ class _Work:
         )
         return decide.make(situation, self.wishes)
 
-    def train(self, plan: Plan, run: RunFolder, say: Callable[[str], None]) -> tuple[Any, dict[str, Any]]:
-        """Runs the plan; returns the model and its metrics, which are then in the run folder."""
+    def task(self, plan: Plan, run: RunFolder | None = None) -> Task:
+        """Computes what the plan's frozen part gives; returns all that its strategy works on."""
         import numpy as np
 
-        from zoo.finetune import crossvalidate, head, keeping, result
-        from zoo.finetune.strategies import STRATEGIES, Task, prepare
+        from zoo.finetune import head
+        from zoo.finetune.state import Checkpoint
+        from zoo.finetune.strategies import Task, prepare
 
-        parts = self.parts
+        parts, model = self.parts, self.base.model
+        old = None if plan.keep_classes is None else head.old(model, plan.keep_classes)
         everything = np.concatenate([parts.training, parts.validation])
         trained, held = (everything, everything[:0]) if plan.folds else (parts.training, parts.validation)
-        old = None if plan.keep_classes is None else head.old(self.base.model, plan.keep_classes)
-        pool = prepare(
-            self.base.model, self.images, self.dataset.digests, plan, trained, held, self.store, self.progress
+        return Task(
+            model,
+            self.images,
+            self.labels,
+            parts.training,
+            parts.validation,
+            len(self.classes),
+            plan,
+            prepare(model, self.images, self.dataset.digests, plan, trained, held, self.store, self.progress),
+            Checkpoint(None) if run is None else run.checkpoint(),
+            (lambda row: None) if run is None else run.log(),
+            old,
+            self.progress,
         )
+
+    def train(self, plan: Plan, run: RunFolder, say: Callable[[str], None]) -> tuple[Any, dict[str, Any]]:
+        """Runs the plan; returns the model and its metrics, which are then in the run folder."""
+        from zoo.finetune import crossvalidate, keeping, result
+        from zoo.finetune.strategies import STRATEGIES
+
+        task = self.task(plan, run)
         prepared = time.monotonic()
-        task = Task(
-            self.base.model, self.images, self.labels, parts.training, parts.validation, len(self.classes), plan, pool,
-            run.checkpoint(), run.log(), old, self.progress,
-        )  # fmt: skip
-        kept = keeping.OldClasses(task, self.base, self.old_data, self.scratch) if old else None
+        kept = keeping.OldClasses(task, self.base, self.old_data, self.scratch) if task.old else None
         fixed = {layer.name for layer in self.base.model.layers if not layer.trainable}
         folds = crossvalidate.run(task, self.dataset, run, say) if plan.folds else None
         outcome = STRATEGIES[plan.strategy](task)
         for layer in outcome.model.layers:
             layer.trainable = layer.name not in fixed
         seconds = {"features": round(prepared - self.started, 2), "training": round(time.monotonic() - prepared, 2)}
-        ending = result.Ending(self.base, self.dataset, self.classes, parts, task, outcome, folds, self.command)
+        ending = result.Ending(self.base, self.dataset, self.classes, self.parts, task, outcome, folds, self.command)
         model, metrics = ending.measure(seconds, None if kept is None else kept.compare(outcome.model))
         seconds["all"] = round(time.monotonic() - self.started, 2)
         run.end(lambda place: ending.write(place, model, metrics))

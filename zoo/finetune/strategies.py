@@ -20,7 +20,7 @@ from zoo.finetune.head import Head, Old, attach
 from zoo.finetune.plan import Plan
 from zoo.finetune.state import Checkpoint
 from zoo.finetune.store import Store
-from zoo.finetune.train import HeldOut, Settings, fit, freeze, set_precision
+from zoo.finetune.train import HeldOut, Settings, compile_model, fit, freeze, set_precision
 
 BOTTLENECK = "bottleneck"
 CUT = "cut"
@@ -61,7 +61,7 @@ class Task:
 
     def targets(self) -> np.ndarray:
         """Returns (n, classes) float32, one where the class is."""
-        return np.eye(self.classes, dtype=np.float32)[self.labels[self.training]]
+        return np.asarray(np.eye(self.classes, dtype=np.float32)[self.labels[self.training]])
 
 
 @dataclass(frozen=True)
@@ -125,55 +125,73 @@ def train_linear(task: Task) -> Outcome:
 
 def train_head(task: Task) -> Outcome:
     """(b) A new softmax layer on the frozen trunk, whose outputs are computed once for every view."""
-    plan = task.plan
     views, compared = _choose(task)
-    settings = _settings(task, "head", _set(plan.learning_rate), _set(plan.epochs), _set(plan.patience))
-    head, rows = fit_head(task, views, settings)
+    head, rows = fit_head(task, views, _last(task))
     found = {"augmentation": _used(task.pool.kinds, views), "views_compared": compared}
     return Outcome(attach(task.base, heads.bottleneck(task.base), head.folded()), found, rows)
 
 
 def train_deep(task: Task) -> Outcome:
     """(c) The head first, then the upper layers with it, or all; what lies below is computed once if it fits."""
-    plan = task.plan
     views, compared = _choose(task)
-    first = Settings(
-        "head", "adamw", plan.head_rate or HEAD_RATE, _set(plan.head_epochs), 8, smoothing=plan.label_smoothing or 0.0,
-        old=len(task.old.names) if task.old else 0, seed=plan.seed, progress=task.progress,
-    )  # fmt: skip
-    head, rows = fit_head(task, views, first)
+    head, rows = fit_head(task, views, _first(task))
     bottleneck = heads.bottleneck(task.base)
     used = _used(task.pool.kinds, views)
-    trained, layered = _network(task, head, bottleneck, tuple(used))
-    set_precision(layered, plan.precision, keep=head_module.NAMES)
-    batches = _batches(task, *_inputs(task, views), image_level=True)
-    settings = _settings(task, plan.strategy, _set(plan.learning_rate), _set(plan.epochs), _set(plan.patience))
-    if plan.layer_decay not in (None, 1):
-        factors = optimize.by_layer(layered, _set(plan.layer_decay), cuts.blocks(task.base))
-        settings = replace(settings, factors=factors)
+    trained, layered, settings, batches = _deep(task, head, bottleneck, views)
     rows += fit(trained, batches, _held_out(task), settings, checkpoint=task.checkpoint, log=task.log)
     set_precision(layered, "float32", keep=head_module.NAMES)
     model = attach(task.base, bottleneck, head.trained(layered).folded())
     return Outcome(model, {"augmentation": used, "views_compared": compared}, rows)
 
 
+def ready(task: Task) -> tuple[keras.Model, Batches, Any]:
+    """Returns the compiled model of the plan's last phase, its batches, and its optimizer with a rate that can be set."""
+    views, _ = _choose(task)
+    if task.plan.strategy == "head":
+        model, batches, _, _ = _head_model(task, views)
+        settings = _last(task)
+    else:
+        head, _ = fit_head(task, views, _first(task))
+        model, _, settings, batches = _deep(task, head, heads.bottleneck(task.base), views)
+    return model, batches, compile_model(model, settings, settings.rate)
+
+
+def _deep(
+    task: Task, head: Head, bottleneck: Any, views: tuple[int, ...]
+) -> tuple[keras.Model, keras.Model, Settings, Batches]:
+    """The last phase: the model that is trained, the one that has its layers, how, and on what."""
+    plan = task.plan
+    trained, layered = _network(task, head, bottleneck, tuple(_used(task.pool.kinds, views)))
+    set_precision(layered, plan.precision, keep=head_module.NAMES)
+    settings = _last(task)
+    if plan.layer_decay not in (None, 1):
+        factors = optimize.by_layer(layered, _set(plan.layer_decay), cuts.blocks(task.base))
+        settings = replace(settings, factors=factors)
+    return trained, layered, settings, _batches(task, *_inputs(task, views), image_level=True)
+
+
 def fit_head(task: Task, views: tuple[int, ...], settings: Settings) -> tuple[Head, list[dict[str, Any]]]:
     """Trains the new classifier on cached features; returns it and the history."""
-    plan, pool = task.plan, task.pool
-    dropout = 0.0 if plan.dropout is None else plan.dropout
-    features = pool.plain(BOTTLENECK, task.training)
-    head = head_module.new(features, task.classes, hidden=plan.hidden, dropout=dropout, seed=plan.seed, old=task.old)
-    inputs = keras.Input((features.shape[-1],))
-    model = keras.Model(inputs, head.apply(inputs, plan.seed, centre=False))
-    chosen = np.array(views)
-    batches = _batches(
-        task, lambda drawn, rows: head.centred(pool.take(BOTTLENECK, chosen[drawn], task.training[rows])), len(views),
-        chosen, least=HEAD_STEPS,
-    )  # fmt: skip
-    held = head.centred(pool.plain(BOTTLENECK, task.validation))
-    judged = HeldOut(lambda first, behind: held[first:behind], task.labels[task.validation])
+    model, batches, head, judged = _head_model(task, views)
     rows = fit(model, batches, judged, settings, checkpoint=task.checkpoint, log=task.log)
     return head.trained(model), rows
+
+
+def _head_model(task: Task, views: tuple[int, ...]) -> tuple[keras.Model, Batches, Head, HeldOut]:
+    plan, pool, chosen = task.plan, task.pool, np.array(views)
+    features = pool.plain(BOTTLENECK, task.training)
+    head = head_module.new(
+        features, task.classes, hidden=plan.hidden, dropout=plan.dropout or 0.0, seed=plan.seed, old=task.old
+    )
+    inputs = keras.Input((features.shape[-1],))
+    model = keras.Model(inputs, head.apply(inputs, plan.seed, centre=False))
+
+    def read(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return head.centred(pool.take(BOTTLENECK, chosen[drawn], task.training[rows]))
+
+    held = head.centred(pool.plain(BOTTLENECK, task.validation))
+    judged = HeldOut(lambda first, behind: held[first:behind], task.labels[task.validation])
+    return model, _batches(task, read, len(views), chosen, least=HEAD_STEPS), head, judged
 
 
 def _network(task: Task, head: Head, bottleneck: Any, kinds: tuple[str, ...]) -> tuple[keras.Model, keras.Model]:
@@ -250,14 +268,31 @@ def _batches(
     )
 
 
-def _settings(task: Task, phase: str, rate: float, epochs: int, patience: int) -> Settings:
+def _first(task: Task) -> Settings:
+    """How the head alone is trained, before the layers below it."""
     plan = task.plan
     return Settings(
-        phase,
+        "head",
+        "adamw",
+        plan.head_rate or HEAD_RATE,
+        _set(plan.head_epochs),
+        8,
+        smoothing=plan.label_smoothing or 0.0,
+        old=len(task.old.names) if task.old else 0,
+        seed=plan.seed,
+        progress=task.progress,
+    )
+
+
+def _last(task: Task) -> Settings:
+    """How the plan's last phase is trained."""
+    plan = task.plan
+    return Settings(
+        plan.strategy,
         plan.optimizer,
-        rate,
-        epochs,
-        patience,
+        _set(plan.learning_rate),
+        _set(plan.epochs),
+        _set(plan.patience),
         schedule=plan.schedule or "cosine",
         weight_decay=plan.weight_decay or 0.0,
         accumulate=plan.accumulate or 1,
@@ -265,7 +300,7 @@ def _settings(task: Task, phase: str, rate: float, epochs: int, patience: int) -
         ema=plan.ema,
         smoothing=plan.label_smoothing or 0.0,
         old=len(task.old.names) if task.old else 0,
-        precision=plan.precision if phase != "head" else "float32",
+        precision=plan.precision,
         xla=plan.xla,
         seed=plan.seed,
         progress=task.progress,

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from zoo.finetune import optimize
+from zoo.finetune.augment import reseed
 from zoo.finetune.batches import Batches
 from zoo.finetune.features import Runner
 from zoo.finetune.state import Checkpoint, Course
@@ -102,7 +103,7 @@ def fit(
     checkpoint = checkpoint or Checkpoint(None)
     log = log or (lambda row: None)
     schedule = optimize.schedule(settings.schedule, settings.rate, len(batches) * settings.epochs)
-    made = _compile(model, settings, schedule)
+    made = compile_model(model, settings, schedule)
     variables = _moving(model)
     kept = checkpoint.load(settings.phase)
     started = time.monotonic()
@@ -120,7 +121,7 @@ def fit(
         while not course.done and course.epoch < settings.epochs:
             started = time.monotonic()
             batches.start(course.epoch)
-            _reseed(model, settings.seed, course.epoch)
+            reseed(model.variables, settings.seed, course.epoch)  # of dropout and augmentation
             losses = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False).history["loss"]
             course.epoch += 1
             with _averaged(made, variables, model):
@@ -152,10 +153,11 @@ def judge(model: keras.Model, held_out: HeldOut) -> tuple[float, float]:
     return float(-own.mean()), float((logits.argmax(axis=1) == labels).mean())
 
 
-def _compile(model: keras.Model, settings: Settings, schedule: Any) -> Any:
+def compile_model(model: keras.Model, settings: Settings, rate: Any) -> Any:
+    """Compiles a model that gives logits; returns its optimizer, which has its variables."""
     made = optimize.optimizer(
         settings.optimizer,
-        schedule,
+        rate,
         weight_decay=settings.weight_decay,
         factors=settings.factors,
         clip_norm=settings.clip_norm,
@@ -186,13 +188,6 @@ def _assign(variables: list[Any], arrays: list[np.ndarray]) -> None:
     if arrays:
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
-
-
-def _reseed(model: keras.Model, seed: int, epoch: int) -> None:
-    """So that an epoch's dropout and augmentation do not depend on what ran before it."""
-    for number, variable in enumerate(optimize.seeds(model)):
-        words = np.random.SeedSequence([seed, epoch, number]).generate_state(1)
-        variable.assign(np.array([words[0], 0], variable.dtype))
 
 
 @contextlib.contextmanager

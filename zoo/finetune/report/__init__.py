@@ -132,7 +132,8 @@ def _with_pictures(record: Record, data: dict[str, Any]) -> dict[str, Any]:
     for row in data["rows"]:
         pixels = record.images(np.array(row["positions"], np.int64)) if row["positions"] else []
         row["pictures"] = [
-            (thumbnail(image, SMALL), record.items[place]) for image, place in zip(pixels, row["positions"], strict=True)
+            (thumbnail(image, SMALL), record.items[place])
+            for image, place in zip(pixels, row["positions"], strict=True)
         ]
     return data
 

@@ -165,7 +165,9 @@ def bar(values: Sequence[tuple[float, str]], total: float, label: str) -> Markup
     parts, at = [tag("rect", x=0, y=0, width=width, height=height, rx=2, class_="trough")], 0.0
     for value, kind in values:
         piece = width * value / total if total else 0.0
-        parts.append(tag("rect", x=at, y=0, width=max(piece, 1.0 if value else 0.0), height=height, class_=f"fill {kind}"))
+        parts.append(
+            tag("rect", x=at, y=0, width=max(piece, 1.0 if value else 0.0), height=height, class_=f"fill {kind}")
+        )
         at += piece
     return svg(width, height, label, *parts)
 
@@ -199,7 +201,9 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], label: str)
     for number, name in enumerate(names):
         middle = cell * (number + 0.5)
         short = clip(name, 22)
-        parts.append(tag("text", tag("title", name), short, x=left - 8, y=top + middle + 4, class_="axis", text_anchor="end"))
+        parts.append(
+            tag("text", tag("title", name), short, x=left - 8, y=top + middle + 4, class_="axis", text_anchor="end")
+        )
         parts.append(tag("text", tag("title", name), short, x=0, y=0, class_="axis",
                          transform=f"translate({left + middle + 3:.1f} {top - 7}) rotate(-40)"))  # fmt: skip
     for row, values in enumerate(matrix):
@@ -285,7 +289,9 @@ def spread(rows: Iterable[tuple[str, float, float]], label: str) -> Markup:
     for number, (name, mean, deviation) in enumerate(rows):
         y = 8 + step * (number + 0.5)
         begin, end = across(max(low, mean - deviation)), across(min(high, mean + deviation))
-        parts.append(tag("text", tag("title", name), clip(name, 32), x=left - 10, y=y + 4, class_="axis", text_anchor="end"))
+        parts.append(
+            tag("text", tag("title", name), clip(name, 32), x=left - 10, y=y + 4, class_="axis", text_anchor="end")
+        )
         parts.append(tag("line", x1=begin, x2=end, y1=y, y2=y, class_="whisker"))
         kind = "dot first" if mean == best else "dot quiet"
         told = f"{name}: {mean:.1%} ± {deviation:.1%}"

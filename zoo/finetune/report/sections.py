@@ -85,7 +85,9 @@ def data(record: Record) -> dict[str, Any]:
         pieces = [(float(counts[name][label]), kinds[name]) for name in present]
         told = ", ".join(f"{counts[name][label]} {name}" for name in present)
         members = np.flatnonzero(record.labels == label)
-        chosen = members[np.unique(np.linspace(0, len(members) - 1, each).round().astype(int))] if len(members) else members
+        chosen = (
+            members[np.unique(np.linspace(0, len(members) - 1, each).round().astype(int))] if len(members) else members
+        )
         rows.append(
             {
                 "name": record.classes[label],
@@ -167,7 +169,10 @@ def training(record: Record) -> dict[str, Any]:
     drawn = [
         ("Loss", charts.lines("Loss", loss, x, phases)),
         ("Accuracy", charts.lines("Accuracy", accuracy, x, phases, share=True)),
-        ("Learning rate", charts.lines("Learning rate", series(("rate", "rate", "first")), x, phases, logarithmic=True)),
+        (
+            "Learning rate",
+            charts.lines("Learning rate", series(("rate", "rate", "first")), x, phases, logarithmic=True),
+        ),
     ]
     return {
         "charts": [(name, chart) for name, chart in drawn if chart is not None],
@@ -336,7 +341,9 @@ def cost(record: Record) -> dict[str, Any]:
     return {
         "times": times,
         "whole": words.duration(whole),
-        "parameters": words.rows(parameters) if isinstance(parameters, dict) else [("Parameters", words.say(parameters))],
+        "parameters": words.rows(parameters)
+        if isinstance(parameters, dict)
+        else [("Parameters", words.say(parameters))],
         "versions": [(name, words.say(text)) for name, text in (record.metrics.get("versions") or {}).items()],
     }
 
