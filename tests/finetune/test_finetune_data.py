@@ -48,7 +48,7 @@ def test_classes_are_the_sorted_folder_names(folder: Path) -> None:
     found = index(folder, progress=False)
     assert found.classes == ("astronaut", "chelsea", "coffee", "rocket")
     assert found.counts() == dict.fromkeys(found.classes, 8)
-    assert [found.classes[label] for label in found.labels] == [path.split("/")[0] for path in found.paths]
+    assert [found.classes[label] for label in found.labels] == [path.split("/")[0] for path in found.items]
     assert found.sizes.tolist() == [[192, 192]] * 32
     assert found.skipped == ()
 
@@ -73,8 +73,8 @@ def test_suffixes_in_any_case_count_and_hidden_files_do_not(folder: Path) -> Non
     (folder / ".thumbnails").mkdir()
     (folder / "__MACOSX").mkdir()
     found = index(folder, progress=False)
-    assert "coffee/0.JPEG" in found.paths
-    assert len(found.paths) == 32
+    assert "coffee/0.JPEG" in found.items
+    assert len(found.items) == 32
     assert found.skipped == ()
 
 
@@ -126,11 +126,16 @@ def test_a_class_whose_images_are_all_broken_is_named(folder: Path) -> None:
     assert "class 'coffee' has no readable image (8 cannot be read, the first: coffee/0.jpg" in message
 
 
-def test_an_empty_class_and_one_with_nested_folders_are_told_apart(folder: Path) -> None:
+def test_an_empty_class_is_refused_and_nested_folders_count_to_their_class(folder: Path) -> None:
     (folder / "tea").mkdir()
     assert "class 'tea' holds no images; add some" in refusal(folder)
     shutil.move(folder / "coffee", folder / "tea" / "green")
-    assert "class 'tea' holds no images; its images lie in subfolders" in refusal(folder)
+    (folder / "tea" / "green" / ".cache").mkdir()
+    shutil.copy(folder / "rocket" / "0.jpg", folder / "tea" / "green" / ".cache" / "0.jpg")
+    found = index(folder, progress=False)
+    assert found.counts()["tea"] == 8
+    assert found.items[-1] == "tea/green/7.jpg"
+    assert found.notes == ("8 image(s) in deeper folders of 'tea' ('green') count as class 'tea'.",)
 
 
 def test_class_names_that_differ_only_in_case_are_refused(folder: Path) -> None:
@@ -143,7 +148,8 @@ def test_the_split_holds_out_the_share_of_each_class(folder: Path) -> None:
     for path in sorted((folder / "coffee").iterdir())[2:]:
         path.unlink()
     found = index(folder, progress=False)
-    training, held_out = split(found, 0.25, seed=3)
+    parts = split(found, 0.25, seed=3)
+    training, held_out = parts.training, parts.validation
     assert sorted([*training, *held_out]) == list(range(26))
     assert np.bincount(found.labels[held_out]).tolist() == [2, 2, 1, 2]
 
@@ -151,13 +157,14 @@ def test_the_split_holds_out_the_share_of_each_class(folder: Path) -> None:
 @pytest.mark.parametrize("share", [0.01, 0.99])
 def test_each_class_keeps_an_image_on_both_sides(photos: Path, share: float) -> None:
     found = index(photos, progress=False)
-    for part in split(found, share, seed=0):
+    parts = split(found, share, seed=0)
+    for part in (parts.training, parts.validation):
         assert set(found.labels[part]) == {0, 1, 2, 3}
 
 
 def test_the_seed_decides_the_split(photos: Path) -> None:
     found = index(photos, progress=False)
-    first, again, other = (split(found, 0.25, seed)[1].tolist() for seed in (0, 0, 1))
+    first, again, other = (split(found, 0.25, seed).validation.tolist() for seed in (0, 0, 1))
     assert first == again
     assert first != other
 
@@ -183,7 +190,7 @@ def test_images_of_every_kind_become_rgb(tmp_path: Path) -> None:
     lying.save(tmp_path / "b" / "turned.png", exif=exif)
     found = index(tmp_path, progress=False)
     with Scratch() as scratch:
-        images = dict(zip(found.paths, load(found, PREPROCESSING, scratch, progress=False), strict=True))
+        images = dict(zip(found.items, load(found, PREPROCESSING, scratch, progress=False), strict=True))
     assert images["a/clear.png"].tolist() == np.full((10, 12, 3), 255).tolist()
     assert np.abs(images["a/deep.png"].astype(int) - 128).max() <= 1
     assert np.abs(images["a/print.jpg"].astype(int) - [255, 0, 0]).max() <= 30

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,13 @@ GIB = 2**30
 def plan_for(network: Any, images: int, room: int = 8 * GIB, **wishes: Any) -> Plan:
     labels = np.arange(images) % 5
     dataset = Dataset(
-        Path("pets"),
+        "pets",
         tuple("abcde"),
         tuple(map(str, range(images))),
         labels,
         np.array([[40 + i % 7, 30] for i in range(images)]),
-        (Skipped("a/cut.jpg", "damaged: truncated"),),
+        tuple(map(str, range(images))),
+        skipped=(Skipped("a/cut.jpg", "damaged: truncated"),),
     )
     held_out = images // 5
     rmsprop = Training(optimizer="rmsprop", learning_rate=0.016, batch_size=256)

@@ -34,7 +34,8 @@ def start(digits: Path, network: Any) -> Iterator[Start]:
         def prepare(room: int = GIB, **wishes: Any) -> Task:
             keras.utils.set_random_seed(wishes.get("seed", 0))
             dataset = index(digits, progress=False)
-            training, validation = split(dataset, 0.25, 0)
+            parts = split(dataset, 0.25, 0)
+            training, validation = parts.training, parts.validation
             base = _base(network, None)
             plan = make(
                 dataset,

@@ -88,7 +88,7 @@ def solve(
         seed: decides the folds.
     """
     names = tuple(features)
-    sample = _sample(labels, seed)
+    sample = subset(labels, seed)
     folds = _folds(labels[sample], seed)
     if not folds:
         choice = _Choice(names, "logistic", 10.0, view_sets[-1])
@@ -141,7 +141,7 @@ def best_views(
         view_sets: sets of views; of equals the last is taken.
         seed: decides the folds.
     """
-    sample = _sample(labels, seed, SAMPLE // 2)
+    sample = subset(labels, seed, SAMPLE // 2)
     folds = _folds(labels[sample], seed)
     if not folds or len(view_sets) == 1:
         return view_sets[-1], {}
@@ -262,7 +262,7 @@ def _folds(labels: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]
     return [(np.concatenate([several[training], alone]), several[held_out]) for training, held_out in splits]
 
 
-def _sample(labels: np.ndarray, seed: int, size: int = SAMPLE) -> np.ndarray:
+def subset(labels: np.ndarray, seed: int, size: int = SAMPLE) -> np.ndarray:
     """Positions of at most `size` images, every class by its share."""
     if len(labels) <= size:
         return np.arange(len(labels))
