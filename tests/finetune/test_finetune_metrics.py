@@ -97,6 +97,8 @@ def test_the_temperature_that_spoilt_honest_probabilities_is_found(temperature: 
     assert found.error_after is not None
     assert found.error_after < found.chance[1] * 1.2
     assert found.loss_after == pytest.approx(answers_loss(probabilities, labels, 1 / temperature), abs=0.005)
+    assert found.brier_after is not None
+    assert found.brier_after <= found.brier_before + 1e-4
     if temperature != 1:
         assert found.error_before > 3 * found.error_after
 

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 from records import HOSTILE, record
 
-from zoo.finetune import report
-from zoo.finetune.report import charts, curves
+from zoo.finetune import calibration, report
+from zoo.finetune.report import charts, curves, words
 
 SECTIONS = {
     "summary", "data", "plan", "training", "confusion", "classes", "calibration", "mistakes", "cost", "repeat",
@@ -163,10 +163,50 @@ def test_a_network_without_feature_maps_has_no_maps_and_says_so() -> None:
 
 def test_old_and_new_classes_are_told() -> None:
     made = record(("a", "b"), 16)
-    kept = {"old_accuracy": 0.7012, "new_accuracy": 0.91, "old_classes": 1000}
-    said = Page(report.html(replace(made, metrics={**made.metrics, "keep_classes": kept}))).said()
-    assert "Old accuracy 70.1 %" in said
+    kept = {"old_classes": 1000, "accuracy_new": 0.7012, "agreement": 0.9, "sentence": "Kept classes: as before"}
+    empty = (*made.classes, *(f"old {number}" for number in range(50)))
+    wider = np.pad(made.probabilities, ((0, 0), (0, 50)))
+    metrics = {**made.metrics, "keep_classes": kept}
+    said = Page(report.html(replace(made, metrics=metrics, classes=empty, probabilities=wider))).said()
+    assert "Accuracy new 70.1 %" in said
     assert "Old classes 1,000" in said
+    assert "Kept classes: as before" in said
+    assert "50 other classes of the model have no image here" in said
+    assert "not measured" not in said
+
+
+def test_images_set_aside_are_told_apart() -> None:
+    made = record(("a", "b"), 16)
+    test = {"images": 20, "accuracy": 0.85, "accuracy_interval": [0.64, 0.948]}
+    said = Page(report.html(replace(made, metrics={**made.metrics, "test": test}))).said()
+    assert "Test accuracy 85.0 % 20 images set aside, 95 % interval 64.0 % to 94.8 %" in said
+
+
+def test_a_temperature_that_was_applied_is_told_with_what_it_did() -> None:
+    made = record(("a", "b", "c"), 40)
+    labels = made.labels[made.measured]
+    found = calibration.calibrate(made.probabilities, labels)
+    stored = json.loads(json.dumps({**asdict(found), "applied": True}))
+    scaled = calibration.scale(made.probabilities, found.temperature)
+    metrics = {**made.metrics, "calibration": stored}
+    said = Page(report.html(replace(made, probabilities=scaled, metrics=metrics))).said()
+    assert f"Before At temperature {found.temperature:.2f}" in said
+    assert f"Expected calibration error {found.error_before:.3f} {found.error_after:.3f}" in said
+    assert "is folded into the model, as asked by --calibrate" in said
+    assert "load_run" not in said
+
+
+def test_long_settings_are_told_shortly() -> None:
+    assert words.say([f"class {number}" for number in range(1000)]) == "1,000: class 0, class 1, class 2 …"
+    assert words.say([0.5 + number for number in range(20)]) == "20, from 0.5 to 19.5"
+    assert words.say([224, 192]) == "224 × 192"
+    assert words.say([0.5, 2.0]) == "0.5, 2"
+    assert words.say({"smallest": [8, 9], "largest": None}) == "smallest 8 × 9"
+    assert [words.duration(seconds) for seconds in (4.21, 200, 7500)] == [
+        "4.2\u00a0s",
+        "3\u00a0min 20\u00a0s",
+        "2\u00a0h 5\u00a0min",
+    ]
 
 
 def test_predictions_are_written_beside_the_page(tmp_path: Path) -> None:

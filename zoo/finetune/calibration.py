@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.finetune.metrics import calibration_error, negative_log_likelihood
+from zoo.finetune.metrics import brier, calibration_error, negative_log_likelihood
 
 if TYPE_CHECKING:
     import keras
@@ -37,6 +37,8 @@ class Calibration:
         error_after: the same where each image was scaled by a temperature fitted on the others; None with one image.
         loss_before: mean negative log likelihood as they are.
         loss_after: the same as `error_after`, for it.
+        brier_before: Brier score as they are.
+        brier_after: the same as `error_after`, for it.
         chance: the error that perfectly honest probabilities would show on so few images: mean, and 95 % lie below.
         images: number of images.
         folds: of the cross-fitting; 0 with one image.
@@ -47,6 +49,8 @@ class Calibration:
     error_after: float | None
     loss_before: float
     loss_after: float | None
+    brier_before: float
+    brier_after: float | None
     chance: tuple[float, float]
     images: int
     folds: int
@@ -107,6 +111,8 @@ def calibrate(probabilities: np.ndarray, labels: np.ndarray, *, seed: int = 0) -
         error_after=calibration_error(after, labels) if folds else None,
         loss_before=negative_log_likelihood(probabilities, labels),
         loss_after=negative_log_likelihood(after, labels) if folds else None,
+        brier_before=brier(probabilities, labels),
+        brier_after=brier(after, labels) if folds else None,
         chance=expected_by_chance(probabilities, seed=seed),
         images=count,
         folds=folds,

@@ -30,6 +30,7 @@ def data(record: Record) -> dict[str, Any]:
     counts = {name: counted(record, record.parts == name) for name in names}
     totals = np.bincount(record.labels, minlength=len(record.classes))
     order = np.argsort(-totals, kind="stable")
+    order = order[totals[order] > 0]
     half = CLASSES_SHOWN // 2
     shown = order if len(order) <= CLASSES_SHOWN else np.concatenate([order[:half], order[-half:]])
     present = [name for name in names if counts[name].any()]
@@ -52,15 +53,16 @@ def data(record: Record) -> dict[str, Any]:
                 "positions": [int(position) for position in chosen],
             }
         )
-    smallest, largest = int(totals.min()), int(totals.max())
+    smallest, largest = int(totals[order].min()), int(totals.max())
     return {
         "parts": [(name, int(counts[name].sum()), kinds[name]) for name in present],
         "images": len(record.items),
         "classes": len(record.classes),
+        "empty": len(record.classes) - len(order),
         "rows": rows,
         "left_out": len(order) - len(shown),
         "balance": _balance(smallest, largest),
-        "chart": charts.ranked(totals.tolist(), f"Images per class, from {largest} down to {smallest}")
+        "chart": charts.ranked(totals[order].tolist(), f"Images per class, from {largest} down to {smallest}")
         if len(order) > len(shown)
         else None,
     }
@@ -69,8 +71,6 @@ def data(record: Record) -> dict[str, Any]:
 def _balance(smallest: int, largest: int) -> str:
     if smallest == largest:
         return f"Every class has {words.count(largest, 'image')}."
-    if not smallest:
-        return f"Between no image and {words.count(largest, 'image')} a class."
     ratio = largest / smallest
     judgement = "balanced" if ratio < 1.5 else "somewhat unbalanced" if ratio < 4 else "unbalanced"
     return (
@@ -99,7 +99,10 @@ def plan(record: Record) -> dict[str, Any]:
         reason, text = reasons.get(key, ""), words.say(value)
         if key in _TOLD_ELSEWHERE or not (text or reason):
             continue
-        rows.append((words.label(key), text or "–", reason))
+        if key == "seconds" and value is not None:
+            key, text = "expected_time", words.duration(value)
+        if value or reason or key == "seed":  # what is off says nothing
+            rows.append((words.label(key), text or "–", reason))
     return {
         "decided": [row for row in rows if row[2]],
         "rest": [(name, text) for name, text, reason in rows if not reason],
@@ -109,7 +112,9 @@ def plan(record: Record) -> dict[str, Any]:
 def training(record: Record) -> dict[str, Any]:
     """Curves by epoch; or, where the classifier was solved, what was compared."""
     chosen = dict(record.metrics.get("chosen") or {})
-    compared = (chosen.pop("cross_validation", None) or {}).get("compared") or []
+    searched = record.metrics.get("cross_validation") or chosen.get("cross_validation") or {}
+    chosen.pop("cross_validation", None)
+    compared = searched.get("compared") or []
     settings = words.rows(chosen)
     if not record.history:
         return {"charts": [], "chosen": settings, "compared": _compared(compared)}
@@ -196,13 +201,17 @@ def cost(record: Record) -> dict[str, Any]:
     }
 
 
-def kept_classes(record: Record) -> list[tuple[str, str]]:
+def kept_classes(record: Record) -> dict[str, Any]:
     """What a run that kept the old classes measured on them and on the new ones."""
     found = record.metrics.get("keep_classes")
     if not isinstance(found, dict):
-        return []
-    return [
-        (words.label(key), words.percent(value) if "accuracy" in key and isinstance(value, float) else words.say(value))
-        for key, value in found.items()
-        if words.say(value)
-    ]
+        return {"rows": [], "sentence": ""}
+    shares = {key for key, value in found.items() if isinstance(value, float)}
+    return {
+        "rows": [
+            (words.label(key), words.percent(value) if key in shares else words.say(value))
+            for key, value in found.items()
+            if words.say(value) and key != "sentence"
+        ],
+        "sentence": found.get("sentence", ""),
+    }

@@ -99,7 +99,11 @@ def lines(
             if phase.best is not None and line.kind == "second" and (value := values[phase.best]) is not None:
                 parts.append(tag("circle", tag("title", f"kept: epoch {x[phase.best]}, {value:.4g}"),
                                  cx=across(phase.best), cy=up(value), r=4, class_="best"))  # fmt: skip
-    last = ", ".join(f"{line.name} ends at {_last(values)}" for line, values in zip(series, usable, strict=True))
+    last = ", ".join(
+        f"{line.name} ends at {told[-1]:.3g}"
+        for line, values in zip(series, usable, strict=True)
+        if (told := [value for value in values if value is not None])
+    )
     return svg(WIDTH, HEIGHT, f"{title} by epoch: {last}", *parts)
 
 
@@ -140,11 +144,6 @@ def _usable(value: _Number, logarithmic: bool) -> float | None:
     if value is None or not math.isfinite(value) or (logarithmic and value <= 0):
         return None
     return float(value)
-
-
-def _last(values: Sequence[float | None]) -> str:
-    told = [value for value in values if value is not None]
-    return f"{told[-1]:.3g}" if told else "nothing"
 
 
 def _log_ticks(numbers: Sequence[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ def headline(record: Record, measured: dict[str, Any]) -> dict[str, Any]:
     if measured["top5"] is not None:
         span = [words.percent(share) for share in measured["top5_interval"]]
         tiles.insert(1, ("Top 5", words.percent(measured["top5"]), f"95 % interval {span[0]} to {span[1]}"))
+    test = record.metrics.get("test")
+    if test:
+        span = [words.percent(share) for share in test["accuracy_interval"]]
+        told = f"{words.count(test['images'], 'image')} set aside, 95 % interval {span[0]} to {span[1]}"
+        tiles.insert(0, ("Test accuracy", words.percent(test["accuracy"]), told))
     crossed = cross_validation(record)
     if crossed:
         tiles.insert(0, ("Cross-validation", crossed["told"], crossed["note"]))
@@ -102,6 +108,8 @@ def per_class(record: Record, measured: dict[str, Any]) -> dict[str, Any]:
     rows = []
     for label, name in enumerate(record.classes):
         figures = measured["per_class"][name]
+        if not figures["images"] and not trained[label]:
+            continue
         mistaken = int(matrix[label].argmax())
         rows.append(
             {
@@ -117,30 +125,40 @@ def per_class(record: Record, measured: dict[str, Any]) -> dict[str, Any]:
 
 
 def honesty(record: Record, measured: dict[str, Any]) -> dict[str, Any]:
-    """Reliability of the probabilities, and what a temperature would do."""
-    labels = record.labels[record.measured]
-    found = calibration.calibrate(record.probabilities, labels, seed=int(getattr(record.plan, "seed", 0)))
+    """Reliability of the probabilities, and what a temperature would do, or did."""
+    labels, seed = record.labels[record.measured], int(getattr(record.plan, "seed", 0))
+    stored = record.metrics.get("calibration") or {}
+    applied = bool(stored.get("applied"))
+    found = _stored(stored) if applied else calibration.calibrate(record.probabilities, labels, seed=seed)
     bins = metrics.reliability(record.probabilities, labels)
     filled = [entry for entry in bins if entry.accuracy is not None]
     label = "Reliability diagram: " + "; ".join(
         f"sure by {entry.confidence:.0%}, right in {entry.accuracy:.0%} of {entry.images}" for entry in filled
     )
     sure, right = float(record.probabilities.max(axis=1).mean()), measured["accuracy"]
+    chance = calibration.expected_by_chance(record.probabilities, seed=seed) if applied else found.chance
     return {
         "chart": charts.reliability(bins, label),
         "found": found,
+        "applied": applied,
         "sure": words.percent(sure),
         "right": words.percent(right),
-        "verdict": _verdict(found, sure, right),
-        "bins": filled,
-        "brier": words.number(measured["brier"]),
+        "chance": chance,
+        "error": words.number(measured["calibration_error"]),
+        "verdict": _verdict(measured["calibration_error"], chance[1], sure, right),
         "recipe": RECIPE.format(temperature=found.temperature),
         "bins_in_all": metrics.BINS,
     }
 
 
-def _verdict(found: calibration.Calibration, sure: float, right: float) -> str:
-    if found.error_before <= found.chance[1]:
+def _stored(facts: dict[str, Any]) -> calibration.Calibration:
+    """What metrics.json says of a temperature that is in the model by now."""
+    names = {field.name for field in fields(calibration.Calibration)}
+    return calibration.Calibration(**{name: value for name, value in facts.items() if name in names})
+
+
+def _verdict(error: float, chance: float, sure: float, right: float) -> str:
+    if error <= chance:
         return "No more than chance explains on this many images: the probabilities can be taken at their word."
     if sure > right:
         return "More than chance explains: the model is surer than it is right."
@@ -150,12 +168,12 @@ def _verdict(found: calibration.Calibration, sure: float, right: float) -> str:
 def cross_validation(record: Record) -> dict[str, Any] | None:
     """Mean and deviation over folds, and each fold where it is known."""
     found = record.metrics.get("cross_validation")
-    searched = ((record.metrics.get("chosen") or {}).get("cross_validation")) or None
-    score = found or searched
+    score = found or (record.metrics.get("chosen") or {}).get("cross_validation")
     if not score:
         return None
     listed = record.metrics.get("folds")
-    folds = listed if found and isinstance(listed, list) else None
+    of_search = not found or "compared" in score
+    folds = listed if isinstance(listed, list) and not of_search else None
     keys = [key for key in ("fold", "accuracy", "balanced_accuracy", "images") if folds and key in folds[0]]
     rows = [
         [words.percent(fold.get(key)) if "accuracy" in key else words.say(fold.get(key)) for key in keys]
@@ -169,8 +187,8 @@ def cross_validation(record: Record) -> dict[str, Any] | None:
     deviation = words.percent(score["deviation"])
     return {
         "told": f"{score['accuracy'] * 100:.1f} ± {deviation}",
-        "note": f"mean and deviation of {score['folds']} folds" + ("" if found else " of the training images"),
-        "of_search": not found,
+        "note": f"mean and deviation of {score['folds']} folds" + (" of the training images" if of_search else ""),
+        "of_search": of_search,
         "columns": [words.label(key) for key in keys],
         "rows": rows,
         "chart": chart,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 SPACE = "\u00a0"
+MANY = 12
+"""Values in a list above which only their range is told."""
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -48,12 +50,22 @@ def say(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, list | tuple | dict) and len(value) > MANY:
+        return _many(value)
     if isinstance(value, list | tuple):
-        numbers = all(isinstance(part, int | float) and not isinstance(part, bool) for part in value)
-        return (" × " if numbers and len(value) < 4 else ", ").join(say(part) for part in value)
+        sides = 1 < len(value) < 4 and all(type(part) is int for part in value)
+        return (" × " if sides else ", ").join(say(part) for part in value)
     if isinstance(value, dict):
         return ", ".join(f"{name} {told}" for name, part in value.items() if (told := say(part)))
     return str(value)
+
+
+def _many(values: list[Any] | tuple[Any, ...] | dict[str, Any]) -> str:
+    """Returns how many there are, with their range, or the first of them."""
+    held = list(values.values()) if isinstance(values, dict) else list(values)
+    if all(isinstance(value, int | float) for value in held):
+        return f"{len(held):,}, from {say(min(held))} to {say(max(held))}"
+    return f"{len(held):,}: {', '.join(say(value) for value in list(values)[:3])} …"
 
 
 def rows(settings: dict[str, Any], skip: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
