@@ -103,6 +103,16 @@ def test_the_temperature_that_spoilt_honest_probabilities_is_found(temperature: 
         assert found.error_before > 3 * found.error_after
 
 
+def test_no_other_temperature_is_better() -> None:
+    for seed in range(3):
+        probabilities, labels = answers(200, 6, temperature=[0.05, 1.0, 20.0][seed], seed=seed)
+        found = calibration.fit_temperature(probabilities, labels)
+        best = answers_loss(probabilities, labels, found)
+        assert all(
+            best <= answers_loss(probabilities, labels, found * factor) + 1e-12 for factor in (0.5, 0.99, 1.01, 2)
+        )
+
+
 def answers_loss(probabilities: np.ndarray, labels: np.ndarray, temperature: float) -> float:
     return metrics.negative_log_likelihood(calibration.scale(probabilities, temperature), labels)
 

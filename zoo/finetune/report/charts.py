@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-from zoo.finetune.metrics import Bin
+from zoo.finetune.metrics import Bin, wilson
 from zoo.finetune.report.svg import clip, svg, tag, ticks
 
 
@@ -128,13 +128,16 @@ def reliability(bins: Sequence[Bin], label: str) -> Markup:
         told = f"{entry.images} answers at {entry.confidence:.1%} on average: {entry.accuracy:.1%} right"
         high, low = max(entry.accuracy, entry.confidence), min(entry.accuracy, entry.confidence)
         tall = 40 * entry.images / most
+        least, greatest = wilson(round(entry.accuracy * entry.images), entry.images)
+        middle = x + thick / 2
         parts.append(
             tag(
                 "g",
                 tag("title", told),
                 tag("rect", x=x, y=up(entry.accuracy), width=thick, height=side * entry.accuracy, class_="fill first"),
                 tag("rect", x=x, y=up(high), width=thick, height=side * (high - low), class_="gap", fill="url(#hatch)"),
-                tag("rect", x=x, y=bottom - tall, width=thick, height=max(tall, 1), class_="fill quiet"),
+                tag("line", x1=middle, x2=middle, y1=up(least), y2=up(greatest), class_="doubt"),
+                tag("rect", x=x, y=bottom - max(tall, 1.5), width=thick, height=max(tall, 1.5), class_="fill quiet"),
             )
         )
     parts.append(tag("line", x1=across(0), y1=up(0), x2=across(1), y2=up(1), class_="diagonal"))

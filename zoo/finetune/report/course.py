@@ -102,7 +102,7 @@ def plan(record: Record) -> dict[str, Any]:
         if key == "seconds" and value is not None:
             key, text = "expected_time", words.duration(value)
         if value or reason or key == "seed":  # what is off says nothing
-            rows.append((words.label(key), text or "–", reason))
+            rows.append((words.label(key), text or "none", reason))
     return {
         "decided": [row for row in rows if row[2]],
         "rest": [(name, text) for name, text, reason in rows if not reason],

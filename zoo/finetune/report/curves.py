@@ -13,7 +13,7 @@ from zoo.finetune.report.svg import clip, svg, tag, ticks
 _Number = float | int | None
 WIDTH, HEIGHT = 340, 216
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 24, 34
-DECADES = 1e4
+DECADES = 4
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,9 @@ def lines(
     numbers = [value for values in usable for value in values if value is not None]
     if not numbers:
         return None
-    if logarithmic:  # a schedule that ends near 0 would take the whole axis for its last step
-        lowest = max(numbers) / DECADES
-        usable = [[value and max(value, lowest) for value in values] for values in usable]
-        numbers = [max(value, lowest) for value in numbers]
     marks = _log_ticks(numbers) if logarithmic else ticks(min(numbers), max(numbers), limit=1.0 if share else None)
-    floor, ceiling = min(*marks, *numbers), max(*marks, *numbers)
+    # A schedule that ends near 0 would take a logarithmic axis for its last step alone: it leaves the axis there.
+    floor, ceiling = marks[0] if logarithmic else min(*marks, *numbers), max(*marks, *numbers)
     bend = math.log10 if logarithmic else float
     span = (bend(ceiling) - bend(floor)) or 1.0
 
@@ -84,7 +81,7 @@ def lines(
         return LEFT + (WIDTH - LEFT - RIGHT) * (position + 0.5) / len(x)
 
     def up(value: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (bend(value) - bend(floor)) / span
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (bend(max(value, floor)) - bend(floor)) / span
 
     parts = [*_bands(phases, across), *_epochs(phases, x, across)]
     for tick in marks:
@@ -147,6 +144,7 @@ def _usable(value: _Number, logarithmic: bool) -> float | None:
 
 
 def _log_ticks(numbers: Sequence[float]) -> list[float]:
-    low, high = math.floor(math.log10(min(numbers))), math.ceil(math.log10(max(numbers)))
-    high = max(high, low + 1)
-    return [10.0**power for power in range(low, high + 1, max(1, math.ceil((high - low) / 4)))]
+    """One tick a decade, from the lowest number or four decades below the highest, where the axis ends."""
+    high = math.ceil(math.log10(max(numbers)) - 1e-9)
+    low = max(high - DECADES, min(high - 1, math.floor(math.log10(min(numbers)) + 1e-9)))
+    return [10.0**power for power in range(low, high + 1)]

@@ -159,7 +159,7 @@ def _stored(facts: dict[str, Any]) -> calibration.Calibration:
 
 def _verdict(error: float, chance: float, sure: float, right: float) -> str:
     if error <= chance:
-        return "No more than chance explains on this many images: the probabilities can be taken at their word."
+        return "No more than chance explains on this many images: nothing speaks against the probabilities."
     if sure > right:
         return "More than chance explains: the model is surer than it is right."
     return "More than chance explains: the model is right more often than it dares to say."
@@ -233,6 +233,7 @@ def _heats(record: Record, pixels: np.ndarray, *labels: np.ndarray) -> tuple[lis
     from zoo.finetune.gradcam import gradcam
 
     try:
-        return [gradcam(record.model, pixels, some) for some in labels], ""
+        maps = gradcam(record.model, np.concatenate([pixels] * len(labels)), np.concatenate(labels))
     except UsageError as error:
-        return [], str(error)
+        return [], str(error).split(";")[0]  # what follows is advice for callers of gradcam
+    return np.split(maps, len(labels)), ""
