@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from zoo.finetune.images import load
 
 from zoo.errors import DataError, UsageError
 from zoo.finetune.data import index, split
-from zoo.finetune.images import load
 from zoo.finetune.scratch import Scratch
 from zoo.schema import CropFraction, Preprocessing
 

@@ -60,7 +60,12 @@ def test_they_agree_with_scikit_learn() -> None:
     assert found["brier"] == pytest.approx(((probabilities - one_hot) ** 2).sum() / 500, rel=1e-5)
     each = reference.classification_report(labels, said, output_dict=True)
     for number, name in enumerate("abcdefg"):
-        for own, theirs in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score"), ("images", "support")):
+        for own, theirs in (
+            ("precision", "precision"),
+            ("recall", "recall"),
+            ("f1", "f1-score"),
+            ("images", "support"),
+        ):
             assert found["per_class"][name][own] == pytest.approx(each[str(number)][theirs])
 
 

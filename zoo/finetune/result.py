@@ -124,8 +124,8 @@ class Ending:
             measured, probabilities = self.folds.positions, self.folds.probabilities
         report.write(
             Record(
-                self.task.plan, metrics, self.outcome.history, self.classes, self.dataset.items, labels, names, measured,
-                probabilities, self.task.images, model, self.command,
+                self.task.plan, metrics, self.outcome.history, self.classes, self.dataset.items, labels, names,
+                measured, probabilities, self.task.images, model, self.command,
             ),
             folder,
         )  # fmt: skip
