@@ -57,7 +57,7 @@ def work(job: Job) -> tuple[np.ndarray, np.ndarray] | None:
 
     # On the CPU: a GPU's own arithmetic (TF32) would differ more than a sound export does.
     with tf.device("/CPU:0"), _quiet():
-        model = keras.saving.load_model(job.model, safe_mode=True, compile=False)
+        model = _renamed(keras.saving.load_model(job.model, safe_mode=True, compile=False))
         inputs = keras.Input(model.input_shape[1:], name=INPUT)
         named = keras.Model(inputs, {job.output: model(inputs)}, name=model.name)
         named(tf.zeros((1, *named.input_shape[1:])))  # Keras exports what was called before
@@ -69,6 +69,26 @@ def work(job: Job) -> tuple[np.ndarray, np.ndarray] | None:
         # One image, then all of them: the number of images must not be built in.
         answers = np.concatenate([run(job.sample[:1]), run(job.sample[1:])])
     return expected, answers
+
+
+def _renamed(model: Any) -> Any:
+    """Returns the model with layers whose names TensorFlow takes: at their beginning no underscore may stand."""
+    import keras
+
+    if not any(layer.name.startswith("_") for layer in model.layers):
+        return model
+    taken = {layer.name for layer in model.layers}
+
+    def copy(layer: Any) -> Any:
+        name = layer.name.lstrip("_")
+        while name != layer.name and (name in taken or not name):
+            name = f"layer_{name}"
+        taken.add(name)
+        return type(layer).from_config({**layer.get_config(), "name": name})
+
+    again = keras.models.clone_model(model, clone_function=copy)
+    again.set_weights(model.get_weights())
+    return again
 
 
 def _write_saved_model(model: Any, job: Job) -> None:
