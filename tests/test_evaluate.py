@@ -6,7 +6,6 @@ import csv
 import json
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from PIL import Image
 import zoo
 from zoo import library, registry
 from zoo.errors import DataError, UnknownModelError, UsageError, ZooError
-from zoo.evaluation import wilson
+from zoo.evaluation import share
+from zoo.finetune.data import Dataset
 
 PHOTOS = {"chelsea": "n02123159", "coffee": "n07920052", "rocket": "n04008634"}
 SIDE = 12
@@ -97,12 +97,17 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def dataset(classes: tuple[str, ...], labels: np.ndarray, opener: Any, parts: tuple[str, ...] | None = None) -> Dataset:
+    items = tuple(map(str, range(len(labels))))
+    return Dataset("made", classes, items, labels, np.full((len(labels), 2), SIDE), items, parts, opener=opener)
+
+
 def test_the_interval_is_wilsons() -> None:
-    # R 4.5: prop.test(81, 263, correct = FALSE)$conf.int, the example of Newcombe, Statistics in Medicine 17 (1998)
-    share = wilson(81, 263)
-    assert (round(share.low, 4), round(share.high, 4)) == (0.2553, 0.3662)
-    assert (round(wilson(0, 20).high, 4), wilson(0, 20).low) == (0.1611, 0.0)
-    assert wilson(20, 20).high == 1.0
+    # The example of Newcombe, Statistics in Medicine 17 (1998), 857: 81 of 263
+    found = share(81, 263)
+    assert (round(found.low, 4), round(found.high, 4)) == (0.2553, 0.3662)
+    assert (round(share(0, 20).high, 4), share(0, 20).low) == (0.1611, 0.0)
+    assert share(20, 20).high == pytest.approx(1.0)
 
 
 def test_photographs_are_told_apart_and_the_published_figure_stands_beside(exported: Path, photos: Path) -> None:
@@ -208,14 +213,12 @@ def test_no_more_than_a_few_batches_are_held(photos: Path) -> None:
         return np.tile([0.0, 1.0], (len(batch), 1))
 
     seen.warm = False  # type: ignore[attr-defined]
-    data = SimpleNamespace(
-        name="many", classes=("a", "b"), items=tuple(map(str, range(200))), labels=np.arange(200) % 2, skipped=(),
-        open=take,
-    )  # fmt: skip
+    labels = np.arange(200) % 2
+    data = dataset(("a", "b"), labels, take)
     inputs = keras.Input((SIDE, SIDE, 3))
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
     model.predict_on_batch = seen
-    found = zoo.evaluate(model, data, batch_size=4, progress=False)  # type: ignore[arg-type]
+    found = zoo.evaluate(model, data, batch_size=4, progress=False)
     assert found.top1.value == 0.5
     assert found.matched_by == ("order",)
     assert most <= 4 * 4
@@ -224,11 +227,8 @@ def test_no_more_than_a_few_batches_are_held(photos: Path) -> None:
 def test_of_data_in_parts_the_one_that_nobody_has_seen_is_taken(run: Path, photos: Path) -> None:
     names = sorted(PHOTOS.values())
     parts = ("training", "validation", "test")
-    pictures = [np.asarray(Image.open(photos / name / "0.png")) for name in names for _ in parts]
-    data: Any = SimpleNamespace(
-        name="parts", classes=tuple(names), items=tuple(map(str, range(9))), labels=np.repeat(np.arange(3), 3),
-        parts=parts * 3, skipped=(), open=pictures.__getitem__,
-    )  # fmt: skip
+    pictures = [Image.open(photos / name / "0.png").convert("RGB") for name in names for _ in parts]
+    data = dataset(tuple(names), np.repeat(np.arange(3), 3), pictures.__getitem__, parts * 3)
     assert [row.path for row in zoo.evaluate(run, data, progress=False).rows] == ["2", "5", "8"]
     assert [row.path for row in zoo.evaluate(run, data, part="training", progress=False).rows] == ["0", "3", "6"]
     assert zoo.evaluate(run, data, part="all", progress=False).images == 9

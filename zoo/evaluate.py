@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo import matching
 from zoo.errors import DataError, UsageError, ZooError
-from zoo.evaluation import Evaluation, Published, Row, Share, wilson
+from zoo.evaluation import Evaluation, Published, Row, Share, share
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +34,7 @@ PARTS = ("training", "validation", "test", "all")
 
 def evaluate(
     model: str | os.PathLike[str] | keras.Model,
-    data: str | os.PathLike[str] | Dataset,
+    data: Any,
     *,
     top: int = 5,
     limit: int | None = None,
@@ -53,9 +53,10 @@ def evaluate(
 
     Args:
         model: what `predict` takes: a registered name, a fine-tuning run's folder, a `.keras` file, a Keras classifier.
-        data: labelled images, as `finetune` takes them: a folder with one subfolder per class. The folders are matched
-            with the model's classes by WordNet id (`n02123045`), by name (`tiger cat`, `tiger_cat`, another WordNet
-            name of the class), or by the index of the output; those of a run by its class names.
+        data: labelled images, as `finetune` takes them: a folder with one subfolder per class, a table of paths and
+            labels, arrays, data sets of other libraries. Their classes are matched with the model's by WordNet id
+            (`n02123045`), by name (`tiger cat`, `tiger_cat`, another WordNet name of the class), or by the index of
+            the output; those of a run by its class names.
         top: how many answers count for the second share.
         limit: at most so many images, each class by its share.
         part: `training`, `validation` or `test`, where the data say so; default: the test part, else the validation
@@ -83,7 +84,7 @@ def evaluate(
         0.7512
     """
     from zoo.finetune import data as data_module
-    from zoo.finetune.stream import batches, names, stratified
+    from zoo.finetune.stream import batches, stratified
     from zoo.predict import check, classifier
 
     for key, value in (("top", top), ("batch_size", batch_size), ("limit", limit)):
@@ -92,11 +93,11 @@ def evaluate(
     if part not in (None, *PARTS):
         raise UsageError(f"part={part!r}: expected one of {', '.join(PARTS)}")
     check(model, offline)
-    dataset: Any = data_module.index(data, progress=progress) if isinstance(data, str | os.PathLike) else data
+    dataset = data_module.index(data, progress=progress)
     chosen = classifier(model, offline)
     tuned = "made_by" in chosen.facts
     found = matching.match(dataset.classes, chosen.labels, _outputs(chosen), name=chosen.name, numbers=not tuned)
-    matching.refuse_unknown(found, chosen.labels, name=chosen.name, data=_name(dataset), skip=skip_unknown)
+    matching.refuse_unknown(found, chosen.labels, name=chosen.name, data=dataset.name, skip=skip_unknown)
     targets = np.array([found.outputs.get(folder, -1) for folder in dataset.classes])[dataset.labels]
     positions, notes = _positions(dataset, targets >= 0, part)
     if limit is not None and limit < len(positions):
@@ -106,12 +107,12 @@ def evaluate(
         dataset, positions, chosen.preprocessing, batch_size,
         resize=resize, interpolation=interpolation, what="evaluating", progress=progress,
     )  # fmt: skip
-    answers = _answers(chosen, read, targets[positions], batch_size, [names(dataset)[place] for place in positions])
+    answers = _answers(chosen, read, targets[positions], batch_size, [dataset.items[place] for place in positions])
     figures = _published(chosen, found, answers, top)
     notes += [*_about_classes(chosen, found, tuned), *_about_run(model, dataset, positions)]
     return Evaluation(
         model=chosen.name,
-        data=_name(dataset),
+        data=dataset.name,
         images=len(positions),
         classes=len(answers.per_class(str)),
         outputs=_outputs(chosen),
@@ -145,7 +146,7 @@ class _Answers:
 
     def within(self, top: int) -> Share:
         """Returns the share of images whose class is among the first `top` answers."""
-        return wilson(int((self.ranks < top).sum()), len(self.ranks))
+        return share(int((self.ranks < top).sum()), len(self.ranks))
 
     @cached_property
     def _counts(self) -> tuple[np.ndarray, np.ndarray]:
@@ -208,10 +209,6 @@ def _outputs(chosen: Classifier) -> int:
     return len(chosen.labels) if chosen.labels is not None else int(chosen.model.output_shape[-1])
 
 
-def _name(dataset: Any) -> str:
-    return str(getattr(dataset, "name", None) or dataset.root)
-
-
 def _class_name(chosen: Classifier, index: int) -> str:
     if chosen.labels is None:
         return str(index)
@@ -219,18 +216,18 @@ def _class_name(chosen: Classifier, index: int) -> str:
     return name if name == key else f"{name} ({key})"
 
 
-def _positions(dataset: Any, known: np.ndarray, part: str | None) -> tuple[np.ndarray, list[str]]:
+def _positions(dataset: Dataset, known: np.ndarray, part: str | None) -> tuple[np.ndarray, list[str]]:
     """Which images are asked about; where the data come in parts, those that nobody has seen."""
-    parts = getattr(dataset, "parts", None)
+    parts = dataset.parts
     if parts is None or part == "all":
         if part in (None, "all"):
             return np.flatnonzero(known), []
-        raise UsageError(f"part={part!r}: {_name(dataset)} does not say which images are of which part; leave it out")
+        raise UsageError(f"part={part!r}: {dataset.name} does not say which images are of which part; leave it out")
     there = [name for name in PARTS if name in set(parts)]
     chosen = part or next(name for name in ("test", "validation", "training") if name in there)
     positions = np.flatnonzero(known & (np.array(parts) == chosen))
     if not len(positions):
-        raise DataError(f"{_name(dataset)}: the {chosen} part has no image of a class that the model knows")
+        raise DataError(f"{dataset.name}: the {chosen} part has no image of a class that the model knows")
     return positions, [f"the {chosen} part; the data have {', '.join(there)}, part (--part) chooses"]
 
 
@@ -244,7 +241,7 @@ def _published(chosen: Classifier, found: matching.Match, answers: _Answers, top
     whole = not any(matching.is_wordnet(labels[index]) for index in found.missing)
     figures = []
     for metric in chosen.card.metrics:
-        first, fifth = (None if share == "unknown" else share for share in (metric.top1, metric.top5))
+        first, fifth = (None if told == "unknown" else told for told in (metric.top1, metric.top5))
         if metric.dataset != IMAGENET or (first is None and fifth is None):
             continue
         figures.append(
@@ -262,8 +259,8 @@ def _published(chosen: Classifier, found: matching.Match, answers: _Answers, top
     return tuple(figures)
 
 
-def _inside(figure: float | None, share: Share) -> bool | None:
-    return None if figure is None else share.low <= figure <= share.high
+def _inside(figure: float | None, found: Share) -> bool | None:
+    return None if figure is None else found.low <= figure <= found.high
 
 
 def _about_classes(chosen: Classifier, found: matching.Match, tuned: bool) -> list[str]:
@@ -280,10 +277,8 @@ def _about_classes(chosen: Classifier, found: matching.Match, tuned: bool) -> li
     return notes
 
 
-def _about_run(model: Any, dataset: Any, positions: np.ndarray) -> list[str]:
+def _about_run(model: Any, dataset: Dataset, positions: np.ndarray) -> list[str]:
     """What a run measured itself, and whether it was trained on these images."""
-    from zoo.finetune.stream import names
-
     folder = Path(model) if isinstance(model, str | os.PathLike) else None
     folder = folder.parent if folder is not None and folder.suffix == ".keras" else folder
     if folder is None or not (folder / "metrics.json").is_file():
@@ -297,8 +292,8 @@ def _about_run(model: Any, dataset: Any, positions: np.ndarray) -> list[str]:
         plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
         with open(folder / "split.csv", newline="", encoding="utf-8") as file:
             trained = {row["path"] for row in csv.DictReader(file) if row["part"] == "training"}
-        same = Path(plan["data"]).resolve() == Path(_name(dataset)).resolve()
-        seen = sum(names(dataset)[place] in trained for place in positions) if same else 0
+        same = Path(plan["data"]).resolve() == Path(dataset.name).resolve()
+        seen = sum(dataset.items[place] in trained for place in positions) if same else 0
         if seen:
             notes.append(f"{seen} of these images were trained on: the shares say little about others")
     return notes
@@ -306,18 +301,18 @@ def _about_run(model: Any, dataset: Any, positions: np.ndarray) -> list[str]:
 
 def _doubts(chosen: Classifier, figures: tuple[Published, ...], answers: _Answers) -> list[str]:
     """What may be wrong where the model is right far less often than it should be."""
-    share = answers.within(1)
+    found = answers.within(1)
     notes = []
     wanted = next((figure for figure in figures if figure.top1 is not None), None)
     if wanted is not None and wanted.top1 is not None:
         margin = FAR if wanted.same_classes else 3 * FAR
-        if share.high < wanted.top1 - margin:
+        if found.high < wanted.top1 - margin:
             notes.append(f"far below the published {wanted.top1:.1%}: {_causes(chosen)}")
-    if not notes and len(answers.targets) >= 50 and share.low <= 1 / answers.outputs:
+    if not notes and len(answers.targets) >= 50 and found.low <= 1 / answers.outputs:
         notes.append(f"no better than chance (1 of {answers.outputs}): {_causes(chosen)}")
     for shift in (-1, 1) if notes else ():
         moved = float((answers.best + shift == answers.targets).mean())
-        if moved > max(0.2, 2 * share.value):
+        if moved > max(0.2, 2 * found.value):
             notes.append(
                 f"{moved:.1%} would be right if each answer were one {'less' if shift < 0 else 'more'}: the list of "
                 f"classes begins at another output than the model's"
@@ -336,13 +331,10 @@ def _causes(chosen: Classifier) -> str:
     )
 
 
-def _rows(chosen: Classifier, dataset: Any, positions: np.ndarray, answers: _Answers) -> tuple[Row, ...]:
-    from zoo.finetune.stream import names
-
-    paths = names(dataset)
+def _rows(chosen: Classifier, dataset: Dataset, positions: np.ndarray, answers: _Answers) -> tuple[Row, ...]:
     return tuple(
         Row(
-            paths[place],
+            dataset.items[place],
             dataset.classes[dataset.labels[place]],
             _class_name(chosen, int(answers.best[row])),
             float(answers.best_scores[row]),

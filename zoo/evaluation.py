@@ -5,12 +5,8 @@ from __future__ import annotations
 import csv
 import os
 from dataclasses import asdict, dataclass, field
-from math import sqrt
 from pathlib import Path
 from typing import Any
-
-Z = 1.959963984540054
-"""Standard deviations of a normal distribution between which 95 % lie."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +136,11 @@ class Evaluation:
         return target
 
 
-def wilson(right: int, images: int) -> Share:
-    """Returns the share `right / images` with Wilson's 95 % interval (1927), sound for few images and near 0 or 1.
+def share(right: int, images: int) -> Share:
+    """Returns the share `right / images` with its interval; `images` is at least one."""
+    from zoo.finetune.metrics import wilson
 
-    Args:
-        right: how many.
-        images: of how many, at least one.
-    """
-    share = right / images
-    scale = 1 + Z * Z / images
-    middle = (share + Z * Z / (2 * images)) / scale
-    half = Z / scale * sqrt(share * (1 - share) / images + Z * Z / (4 * images * images))
-    return Share(share, middle - half if right else 0.0, middle + half if right < images else 1.0)
+    return Share(right / images, *wilson(right, images))
 
 
 def _told(share: Share) -> str:

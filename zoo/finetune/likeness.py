@@ -118,7 +118,7 @@ def _decompose(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.nd
     along their left singular vectors; scaled to a mean of 1, which changes nothing in the evidence."""
     if len(rows) < rows.shape[1]:
         # R' of the smaller square has the singular values and, turned by Q, the left vectors of the whole.
-        rows = np.linalg.qr(rows.T, mode="r").T
+        rows = np.asarray(np.linalg.qr(rows.T, mode="r")).T
     left, values, _ = np.linalg.svd(rows, full_matrices=False)
     kept = values > (values[0] * max(rows.shape) * np.finfo(np.float64).eps if len(values) else 0)
     squared = values[kept] ** 2

@@ -49,16 +49,16 @@ def batches(
     """
     from tqdm import tqdm
 
-    from zoo.preprocessing import load_image, resize_and_crop
+    from zoo.preprocessing import resize_and_crop
 
     def read(position: int) -> np.ndarray:
         try:
-            image = load_image(opened(dataset, position))
+            image = dataset.open(position)
             return resize_and_crop(image, preprocessing, resize=resize, interpolation=interpolation)
         except (UnknownFactError, UsageError):
             raise
         except (OSError, ZooError) as error:
-            where = names(dataset)[position]
+            where = dataset.items[position]
             raise DataError(f"{where}: could be read a moment ago and now cannot ({error}); start again") from error
 
     todo = iter(int(position) for position in positions)
@@ -104,13 +104,3 @@ def stratified(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
         floor[np.argmax(np.where(floor > 1, floor - exact, -np.inf))] -= 1
     chosen = [order[rank == number][:count] for number, count in enumerate(floor)]
     return np.sort(np.concatenate(chosen))
-
-
-def opened(dataset: Any, position: int) -> Any:
-    """Returns an image of a data set as `load_image` takes it."""
-    return dataset.open(position) if hasattr(dataset, "open") else dataset.root / dataset.paths[position]
-
-
-def names(dataset: Any) -> tuple[str, ...]:
-    """Returns what messages and tables call each image of a data set."""
-    return tuple(dataset.paths) if hasattr(dataset, "paths") else tuple(str(item) for item in dataset.items)
