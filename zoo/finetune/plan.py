@@ -62,6 +62,7 @@ class Plan:
         precision: the arithmetic of the trained part: `float32`, `mixed_float16` or `mixed_bfloat16`.
         seed: decides split, order, augmentation and initial weights.
         reasons: field -> why, one sentence.
+        notes: what a person should know of the data, one sentence each.
     """
 
     model: str
@@ -90,10 +91,11 @@ class Plan:
     precision: str
     seed: int
     reasons: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Returns the plan as plain lists, dictionaries, strings and numbers."""
-        return {**asdict(self), "augmentation": list(self.augmentation)}
+        return {**asdict(self), "augmentation": list(self.augmentation), "notes": list(self.notes)}
 
     def __str__(self) -> str:
         rows = [(label, _say(getattr(self, key)), self.reasons.get(key, "")) for label, key in _ROWS]
@@ -104,6 +106,7 @@ class Plan:
         for label, value, reason in rows:
             gap = "  " if len(value) <= value_width else "\n" + " " * (label_width + value_width + 6)
             lines.append(f"  {label:<{label_width}}  {value:<{value_width}}{gap if reason else ''}{reason}".rstrip())
+        lines += [f"  note: {note}" for note in self.notes]
         lines += [f"  skipped: {skip['path']}: {skip['reason']}" for skip in self.skipped]
         return "\n".join(lines)
 
@@ -242,6 +245,7 @@ def make(
         batch_norm="inference mode everywhere",
         precision=_precision(wishes.mixed_precision, precision, strategy, reasons),
         seed=wishes.seed,
+        notes=dataset.notes,
         reasons={**reasons, "batch_norm": "small batches would spoil the statistics the network was trained with"},
         **choices,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -182,14 +182,15 @@ def _lost(found: Found, name: str, dropped: int) -> str:
 
 def _with_doubts(dataset: Dataset) -> Dataset:
     """Adds notes on classes with few images, and on classes that a part lacks."""
-    from dataclasses import replace
-
     notes = []
     few = [f"{name} ({number})" for name, number in dataset.counts().items() if number < FEW]
     if few:
         notes.append(
             f"{len(few)} class(es) have fewer than {FEW} images: {', '.join(few[:12])}{', ...' * (len(few) > 12)}."
         )
+    blank = [name for name in dataset.classes if name.strip() != name]
+    if blank:
+        notes.append(f"{len(blank)} class name(s) have blanks around them: {some(blank)}.")
     for part in ("validation", "test"):
         if dataset.parts is None or part not in dataset.parts:
             continue
