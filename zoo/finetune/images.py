@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,10 @@ def load(dataset: Dataset, preprocessing: Preprocessing, scratch: Scratch, *, pr
             ) from error
         images[position] = np.clip(np.rint(pixels), 0, 255)
 
-    for _ in threaded(read, range(len(dataset.items)), "loading", progress):
-        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's on odd metadata of sound pictures
+        for _ in threaded(read, range(len(dataset.items)), "loading", progress):
+            pass
     return images
 
 

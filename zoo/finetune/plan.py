@@ -212,7 +212,9 @@ def make(
     classifier = heads.classifier(model).operation.name
     reasons = {
         "strategy": why_strategy,
-        "validation": f"{wishes.validation:.0%} of each class, at least one image, by seed; written to split.csv",
+        "validation": "the validation part of the data"
+        if "validation" in (dataset.parts or ())
+        else f"{wishes.validation:.0%} of each class, at least one image, by seed; written to split.csv",
         "input_size": "resized and cropped as the model's card says",
         "batch_size": "as asked" if wishes.batch_size else "small data: more steps per epoch",
         "seed": "decides split, order, augmentation and initial weights",

@@ -78,6 +78,8 @@ class Pixels:
         if array.dtype.kind not in "iuf" or not array.size:
             raise DataError(f"{self._name}: images are of type {array.dtype}; pass uint8, 0..255")
         low, high = float(array.min()), float(array.max())
+        if not np.isfinite([low, high]).all():
+            raise DataError(f"{self._name}: an image holds NaN or infinity; pass uint8, 0..255")
         self._other, self._low, self._high = array.dtype, min(self._low, low), max(self._high, high)
         if not (low >= 0 and high <= 255):
             self._refuse()
