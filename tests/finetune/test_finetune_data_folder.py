@@ -205,6 +205,23 @@ def test_names_for_labels_are_not_for_folders(folder: Path) -> None:
         index(folder, labels=["a", "b"], progress=False)
 
 
+def test_formats_that_are_not_read_are_said(folder: Path) -> None:
+    (folder / "coffee" / "IMG_1.HEIC").write_bytes(b"ftypheic")
+    (folder / "coffee" / "IMG_2.heic").write_bytes(b"ftypheic")
+    (folder / "rocket" / "logo.svg").write_text("<svg/>")
+    found = index(folder, progress=False)
+    assert found.notes == (
+        "3 file(s) of formats that are not read are left out: .heic (2), .svg (1); convert them to JPEG or PNG.",
+    )
+    for path in (folder / "rocket").glob("*.jpg"):
+        path.unlink()
+    shutil.copytree(folder / "rocket", folder.parent / "vectors" / "rocket")
+    assert "holds no images but .svg (1); convert them" in refusal(folder.parent / "vectors")
+    assert "class 'rocket' holds no images; convert its .svg files to JPEG or PNG, or remove the folder" in refusal(
+        folder
+    )
+
+
 # --- copies and small classes ---------------------------------------------------------------------------------------
 
 
@@ -213,7 +230,7 @@ def test_copies_within_a_class_are_kept_and_said(few: Path) -> None:
     found = index(few, progress=False)
     assert found.counts() == {"digit-0": 7, "digit-1": 6}
     assert found.notes == (
-        "2 images are 1 different ones (exact copies within a class, the first: digit-0/000.png = digit-0/copy.png); "
+        "1 image(s) are exact copies of another one of their class (the first: digit-0/000.png = digit-0/copy.png); "
         "copies stay on one side of the split.",
     )
 

@@ -89,6 +89,7 @@ KINDS: dict[str, tuple[Callable[[Path], Any], dict[str, list[int]]]] = {
     "palette.gif": (lambda path: colour().convert("P").save(path), HALVES),
     "moving.gif": (moving, HALVES),
     "plain.bmp": (lambda path: colour().save(path), HALVES),
+    "plain.ppm": (lambda path: colour().save(path), HALVES),
     "plain.tif": (lambda path: colour().save(path), HALVES),
     "packed.tiff": (lambda path: colour().save(path, compression="tiff_lzw"), HALVES),
     "print.tiff": (lambda path: colour().convert("CMYK").save(path), HALVES),

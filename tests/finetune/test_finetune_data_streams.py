@@ -166,6 +166,12 @@ def test_a_list_of_pairs_and_tensors_are_data(images: np.ndarray) -> None:
     same((Tensor(images.transpose(0, 3, 1, 2)), Tensor(LABELS)), images)
 
 
+def test_two_classes_of_one_name_are_refused(images: np.ndarray) -> None:
+    source = MapStyle(images)
+    source.classes = ("crane", "crane")
+    assert "two classes each are called 'crane'; pass other names" in refusal(source)
+
+
 def test_items_that_cannot_be_read_are_listed(images: np.ndarray) -> None:
     items: list[Any] = list(images)
     items[2] = OSError("image file is truncated")

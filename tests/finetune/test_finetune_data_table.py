@@ -146,6 +146,12 @@ def test_a_table_whose_files_are_all_elsewhere_says_where_they_were_looked_for(f
     assert f"relative to {tmp_path / 'tables'}" in message
 
 
+def test_addresses_are_not_fetched(few: Path) -> None:
+    lines = [["http://127.0.0.1/a.jpg", "D0"], *rows(few)]
+    with pytest.raises(DataError, match=r"http://127\.0\.0\.1/a\.jpg: is an address; download the images first"):
+        index(write(few.parent / "data.csv", ["path", "label"], lines), progress=False)
+
+
 def test_parquet_names_files(few: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
