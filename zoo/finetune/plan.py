@@ -91,11 +91,11 @@ class Plan:
     precision: str
     seed: int
     reasons: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Returns the plan as plain lists, dictionaries, strings and numbers."""
-        return {**asdict(self), "augmentation": list(self.augmentation), "notes": list(self.notes)}
+        return {**asdict(self), "augmentation": list(self.augmentation)}
 
     def __str__(self) -> str:
         rows = [(label, _say(getattr(self, key)), self.reasons.get(key, "")) for label, key in _ROWS]
@@ -247,7 +247,7 @@ def make(
         batch_norm="inference mode everywhere",
         precision=_precision(wishes.mixed_precision, precision, strategy, reasons),
         seed=wishes.seed,
-        notes=dataset.notes,
+        notes=list(dataset.notes),
         reasons={**reasons, "batch_norm": "small batches would spoil the statistics the network was trained with"},
         **choices,
     )

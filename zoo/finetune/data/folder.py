@@ -49,8 +49,8 @@ def read_folder(root: Path, progress: bool) -> Found:
             names |= {str(entry.value) for entry in inside}
     if unread:
         notes.append(
-            f"{len(unread)} file(s) of formats that are not read are left out: {_by_kind(unread)}; convert them to JPEG "
-            f"or PNG."
+            f"{len(unread)} file(s) of formats that are not read are left out: {_by_kind(unread)}; convert them to "
+            f"JPEG or PNG."
         )
     found = read_files(str(root), root, entries, progress)
     found.names, found.complete, found.notes = tuple(sorted(names)), True, notes
