@@ -10,7 +10,7 @@ from PIL import Image
 
 from zoo.errors import DataError
 from zoo.finetune.data import index
-from zoo.finetune.images import load
+from zoo.finetune.pictures import Pictures
 from zoo.finetune.scratch import Scratch
 from zoo.schema import CropFraction, Preprocessing
 
@@ -112,7 +112,7 @@ def test_images_of_every_kind_become_upright_rgb(tmp_path: Path) -> None:
     assert {item.split("/")[1] for item in found.items} == set(KINDS)
     assert set(map(tuple, found.sizes.tolist())) == {(12, 10)}
     with Scratch() as scratch:
-        images = load(found, PREPROCESSING, scratch, progress=False).astype(int)
+        images = Pictures(found, PREPROCESSING, scratch, False)(np.arange(len(found.items))).astype(int)
     for position, item in enumerate(found.items):
         opened = np.asarray(found.open(position)).astype(int)
         assert opened.shape == (10, 12, 3), item
@@ -163,12 +163,12 @@ def test_damaged_metadata_do_not_matter(few: Path) -> None:
 def test_images_too_many_for_the_memory_lie_in_a_file_that_is_removed(photos: Path) -> None:
     found = index(photos, progress=False)
     with Scratch() as roomy, Scratch(memory=0) as tight:
-        expected = load(found, PREPROCESSING, roomy, progress=False)
-        mapped = load(found, PREPROCESSING, tight, progress=False)
-        assert isinstance(mapped, np.memmap)
-        file = Path(str(mapped.filename))
+        expected = Pictures(found, PREPROCESSING, roomy, False)(np.arange(len(found.items)))
+        mapped = Pictures(found, PREPROCESSING, tight, False)
+        assert np.array_equal(mapped(np.arange(len(found.items))), expected)
+        assert isinstance(mapped._array, np.memmap)
+        file = Path(str(mapped._array.filename))
         assert file.exists()
-        assert np.array_equal(mapped, expected)
         assert expected.std() > 10
     assert not file.parent.exists()
 

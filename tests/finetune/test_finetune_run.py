@@ -46,9 +46,12 @@ def test_a_real_network_learns_photographs(photos: Path, tmp_path: Path, strateg
     assert result.plan.strategy == strategy
     assert sorted(path.name for path in run.iterdir()) == [
         "history.csv",
+        "log.txt",
         "metrics.json",
         "model.keras",
         "plan.json",
+        "predictions.csv",
+        "report.html",
         "split.csv",
     ]
     metrics = json.loads((run / "metrics.json").read_text())
@@ -127,7 +130,7 @@ def test_arrays_are_fine_tuned_on_and_doubts_are_in_the_plan(network: Any, tmp_p
     pixels, labels = load_digits(return_X_y=True)
     images = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8)[labels < 3][:60]
     data = {"images": images, "labels": labels[labels < 3][:60], "classes": ["zero", "one", "two", "three"]}
-    result = zoo.finetune(network, data, output=tmp_path / "run", strategy="linear", augment=False, progress=False)
+    result = zoo.finetune(network, data, output=tmp_path / "run", strategy="linear", augment="none", progress=False)
     assert list(result.plan.classes) == result.metrics["classes"] == ["zero", "one", "two"]
     assert result.metrics["accuracy"] > 0.7
     note = "1 class(es) without an image are left out: 'three'."
@@ -154,7 +157,7 @@ def test_a_folder_with_something_in_it_is_not_written_to(digits: Path, network: 
 
 def test_an_empty_folder_is_used(digits: Path, network: Any, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    zoo.finetune(network, digits, output=tmp_path / "run", strategy="linear", augment=False, progress=False)
+    zoo.finetune(network, digits, output=tmp_path / "run", strategy="linear", augment="none", progress=False)
     assert (tmp_path / "run" / "model.keras").is_file()
 
 
@@ -186,7 +189,7 @@ def test_a_failure_in_the_middle_leaves_nothing(digits: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("model", [3, None])
 def test_what_is_no_model_is_refused(digits: Path, tmp_path: Path, model: Any) -> None:
-    with pytest.raises(UsageError, match=r"expected a registered name or a keras\.Model"):
+    with pytest.raises(UsageError, match=r"expected a registered name, a run or a keras\.Model"):
         zoo.finetune(model, digits, output=tmp_path / "run", progress=False)
 
 

@@ -125,7 +125,11 @@ def make(situation: Situation, wishes: Wishes) -> Plan:
     if choices["folds"] is None:
         choices.reasons.pop("folds", None)
     data, reasons = situation.dataset, choices.reasons
-    reasons["validation"] = f"{wishes.validation:.0%} of each class, at least one image, by seed; written to split.csv"
+    reasons["validation"] = (
+        "as the data are divided"
+        if "validation" in (data.parts or ())
+        else f"{wishes.validation:.0%} of each class, at least one image, by seed; written to split.csv"
+    )
     reasons["input_size"] = "resized and cropped as the model's card says"
     reasons["seed"] = "decides split, order, augmentation and initial weights"
     if situation.sizes[2]:
@@ -143,7 +147,7 @@ def make(situation: Situation, wishes: Wishes) -> Plan:
         skipped=[{"path": skip.path, "reason": skip.reason} for skip in data.skipped],
         image_sizes=_image_sizes(data.sizes),
         input_size=[int(side) for side in situation.model.input_shape[1:3]],
-        likeness=situation.likeness and _likeness(situation.likeness),
+        likeness=None if situation.likeness is None else _likeness(situation.likeness),
         strategy=strategy,
         calibrate=wishes.calibrate,
         xla=wishes.xla,

@@ -81,7 +81,7 @@ class Ending:
             "folds": None if self.folds is None else self.folds.rows,
             "test": test,
             "keep_classes": kept,
-            "calibration": {**asdict(found), "applied": plan.calibrate},
+            "calibration": {**asdict(found), "chance": list(found.chance), "applied": plan.calibrate},
             "skipped": plan.skipped,
             "notes": plan.notes,
             "seconds": seconds,
