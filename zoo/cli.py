@@ -17,13 +17,16 @@ from zoo.errors import ZooError
 
 SECTIONS = {
     "Find a model": ("list", "info", "diff"),
-    "Use it": ("get", "predict", "verify"),
-    "Make one": ("finetune", "lr-find", "convert", "architectures"),
+    "Use it": ("get", "predict", "evaluate", "export", "verify"),
+    "Make one": ("advise", "finetune", "lr-find", "convert", "architectures"),
     "See it work": ("demo",),
     "Keep house": ("cache",),
 }
 ELSEWHERE = {
+    "advise": "zoo.cli_evaluate:advise",
     "cache": "zoo.cli_cache:cache",
+    "evaluate": "zoo.cli_evaluate:evaluate",
+    "export": "zoo.cli_export:export",
     "finetune": "zoo.cli_finetune:finetune",
     "lr-find": "zoo.cli_finetune:lr_find",
 }

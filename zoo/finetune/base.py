@@ -104,7 +104,7 @@ def _of_run(path: Path) -> Base:
 
     model, names, preprocessing = load_run(path)
     for layer in model.layers:
-        if layer.name in NAMES or layer.name == "bottleneck":
+        if layer.name in {*NAMES, "bottleneck", "features"} or layer.name.endswith("_mean"):
             layer.name = f"{layer.name}_before"  # the new head has layers of these names
     return Base(model, path.name, preprocessing, None, [(name, name) for name in names])
 

@@ -36,15 +36,16 @@ def named(model: keras.Model, name: str) -> str:
         UsageError: there is no such layer or block, or the network cannot be cut there.
     """
     import difflib
+    import re
 
     from zoo import heads
 
     wanted, possible = heads.layer_name_of(name), points(model)
     if wanted in possible:
         return wanted
-    block = [
-        point for point in possible if point.startswith(wanted) and not point[len(wanted) : len(wanted) + 1].isdigit()
-    ]
+    # `block1` is not the beginning of `block10`.
+    other = r"\d" if wanted[-1:].isdigit() else r"(?!)"
+    block = [point for point in possible if re.match(rf"{re.escape(wanted)}(?!{other})", point)]
     if block:
         return block[-1]
     inside = any(operation.name.startswith(wanted) for operation in model.operations)

@@ -125,7 +125,11 @@ def make(situation: Situation, wishes: Wishes) -> Plan:
     if choices["folds"] is None:
         choices.reasons.pop("folds", None)
     data, reasons = situation.dataset, choices.reasons
-    reasons["validation"] = f"{wishes.validation:.0%} of each class, at least one image, by seed; written to split.csv"
+    reasons["validation"] = (
+        "as the data are divided"
+        if "validation" in (data.parts or ())
+        else f"{wishes.validation:.0%} of each class, at least one image, by seed; written to split.csv"
+    )
     reasons["input_size"] = "resized and cropped as the model's card says"
     reasons["seed"] = "decides split, order, augmentation and initial weights"
     if situation.sizes[2]:
@@ -143,7 +147,7 @@ def make(situation: Situation, wishes: Wishes) -> Plan:
         skipped=[{"path": skip.path, "reason": skip.reason} for skip in data.skipped],
         image_sizes=_image_sizes(data.sizes),
         input_size=[int(side) for side in situation.model.input_shape[1:3]],
-        likeness=situation.likeness and _likeness(situation.likeness),
+        likeness=None if situation.likeness is None else _likeness(situation.likeness),
         strategy=strategy,
         calibrate=wishes.calibrate,
         xla=wishes.xla,
@@ -334,6 +338,8 @@ def _views(situation: Situation, strategy: Strategy, choices: _Choices) -> None:
     asked = wishes.augment not in ("auto", True)
     reasons["augmentation"] = "as asked" if asked else "up to 10 % and 15 degrees"
     if not kinds:
+        if strategy == "blocks":
+            _cache(situation, choices)
         return
     choices["views"] = 8 if images < 200 else 4
     reasons["views"] = "of each training image, computed once and kept"
@@ -354,7 +360,7 @@ def _cache(situation: Situation, choices: _Choices) -> None:
     one = 2 * math.prod(heads.find(situation.model, choices["cut"]).shape[1:])
     fit = (situation.room // one - held_out) // training - 1
     gib = one * (training * (views + 1) + held_out) / 2**30
-    choices["cached"] = fit >= 1
+    choices["cached"] = fit >= min(1, views)
     if fit >= views:
         reasons["frozen"] = f"its outputs are computed once and kept ({gib:.1f} GiB)"
     elif fit >= 1:
@@ -362,7 +368,8 @@ def _cache(situation: Situation, choices: _Choices) -> None:
         reasons["views"] = f"of each training image, computed once; {views} would take {gib:.1f} GiB"
     else:
         reasons["frozen"] = f"computed again in every step: its outputs would take {gib:.1f} GiB"
-        reasons["views"] = "for the head alone; after it, every step has new ones"
+        if views:
+            reasons["views"] = "for the head alone; after it, every step has new ones"
 
 
 def _batch_norm(situation: Situation, strategy: Strategy, batch: int, choices: _Choices) -> str:

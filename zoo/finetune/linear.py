@@ -154,6 +154,24 @@ def best_views(
     return best, {f"{len(views)} view(s)": round(mean, 4) for views, mean in means.items()}
 
 
+def probe(features: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Score | None:
+    """Returns the accuracy of one logistic regression, cross-validated; None where no class has two images.
+
+    Args:
+        features: (n, f).
+        labels: (n,) integers.
+        classes: number of classes.
+        seed: decides the folds.
+    """
+    folds = _folds(labels, seed)
+    if not folds:
+        return None
+    choice = _Choice(("features",), "logistic", 10.0, (0,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # scikit-learn wonders about many classes with few images each
+        return _validate(choice, {"features": features[None]}, labels, folds, classes)[0]
+
+
 def scaling(groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Returns (mean, scale) over the features of all groups: centred, each group of one average length.
 

@@ -38,7 +38,7 @@ def optimizer(
         precision: the arithmetic of the model's layers.
     """
     how: dict[str, Any] = {
-        "weight_decay": weight_decay or None,
+        "weight_decay": weight_decay or (None if name == "sgd" else 0.0),
         "global_clipnorm": clip_norm,
         "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
         **({"use_ema": True, "ema_momentum": ema} if ema else {}),

@@ -1,4 +1,4 @@
-"""Finding a learning rate: a step at each of many rates, from tiny to absurd (Smith, 1506.01186; fastai's `lr_find`)."""
+"""Finding a learning rate: a step at each of many, from tiny to absurd (Smith, 1506.01186; fastai's `lr_find`)."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ def suggest(rates: list[float], losses: list[float]) -> tuple[float, float]:
     """Returns (rate at which the loss falls fastest per decade, a tenth of the rate at which it is lowest)."""
     slopes = np.gradient(np.array(losses), np.log10(rates))
     lowest = int(np.argmin(losses))
-    steepest = int(np.argmin(slopes[: max(2, lowest)]))
+    first = len(rates) // 10  # the first steps tell the noise of the batches
+    steepest = first + int(np.argmin(slopes[first : max(first + 1, lowest)]))
     return rates[steepest], rates[lowest] / 10
 
 

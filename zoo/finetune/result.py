@@ -81,7 +81,7 @@ class Ending:
             "folds": None if self.folds is None else self.folds.rows,
             "test": test,
             "keep_classes": kept,
-            "calibration": {**asdict(found), "applied": plan.calibrate},
+            "calibration": {**asdict(found), "chance": list(found.chance), "applied": plan.calibrate},
             "skipped": plan.skipped,
             "notes": plan.notes,
             "seconds": seconds,
@@ -124,8 +124,8 @@ class Ending:
             measured, probabilities = self.folds.positions, self.folds.probabilities
         report.write(
             Record(
-                self.task.plan, metrics, self.outcome.history, self.classes, self.dataset.items, labels, names, measured,
-                probabilities, self.task.images, model, self.command,
+                self.task.plan, metrics, self.outcome.history, self.classes, self.dataset.items, labels, names,
+                measured, probabilities, self.task.images, model, self.command,
             ),
             folder,
         )  # fmt: skip

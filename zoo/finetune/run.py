@@ -58,8 +58,8 @@ def finetune(
     Args:
         model: a registered name; the folder of an earlier run; or a Keras classifier that takes RGB 0..255 of a fixed
             size, (N, H, W, 3), which is left as it is.
-        data: a folder with one subfolder of images per class, or with train, val and test folders of that kind; a CSV or
-            Parquet table; arrays (images, labels); a data set of TensorFlow, Keras, PyTorch or Hugging Face: what
+        data: a folder with one subfolder of images per class, or with train, val and test folders of that kind; a CSV
+            or Parquet table; arrays (images, labels); a data set of TensorFlow, Keras, PyTorch or Hugging Face: what
             `zoo.finetune.data.index` reads. Broken files are skipped.
         output: the run folder to make.
         resume: go on with a run in `output` that was interrupted; begins where there is none.

@@ -79,7 +79,7 @@ class Checkpoint:
         if self._folder is None or (not course.done and time.monotonic() - self._last < self._every):
             return
         flat = {
-            f"{kind}.{number}": np.ascontiguousarray(array)
+            f"{kind}.{number}": np.asarray(array, order="C")
             for kind, some in arrays.items()
             for number, array in enumerate(some)
         }

@@ -145,7 +145,7 @@ def train_deep(task: Task) -> Outcome:
 
 
 def ready(task: Task) -> tuple[keras.Model, Batches, Any]:
-    """Returns the compiled model of the plan's last phase, its batches, and its optimizer with a rate that can be set."""
+    """Returns the compiled model of the plan's last phase, its batches, and its optimizer, whose rate can be set."""
     views, _ = _choose(task)
     if task.plan.strategy == "head":
         model, batches, _, _ = _head_model(task, views)

@@ -111,12 +111,12 @@ def fit(
         loss, accuracy = judge(model, held_out)
         course = Course(0, [_row(settings.phase, 0, None, None, (loss, accuracy), started, True)], loss)
         log(course.rows[0])
-        best = [np.asarray(variable) for variable in variables]
+        best = _arrays(variables)
     else:
         course, arrays = kept
         best = arrays["best"]
-        _assign(variables, arrays["weights"])
-        _assign(made.variables, arrays["optimizer"])
+        _assign(variables, arrays.get("weights", []))
+        _assign(made.variables, arrays.get("optimizer", []))
     with _bar(settings, len(batches), course.epoch) as callbacks:
         while not course.done and course.epoch < settings.epochs:
             started = time.monotonic()
@@ -128,7 +128,7 @@ def fit(
                 loss, accuracy = judge(model, held_out)
                 better = bool(loss < course.best)  # a loss of NaN is never better
                 if better:
-                    course.best, course.waited, best = loss, 0, [np.asarray(variable) for variable in variables]
+                    course.best, course.waited, best = loss, 0, _arrays(variables)
             course.waited += not better
             rate = float(keras.ops.convert_to_numpy(schedule(max(0, course.epoch * len(batches) - 1))))
             row = _row(settings.phase, course.epoch, rate, losses[-1], (loss, accuracy), started, better)
@@ -136,10 +136,9 @@ def fit(
             log(row)
             course.done = course.waited >= settings.patience or course.epoch >= settings.epochs
             # The best weights of a phase that has ended are all that is left of it.
-            now = (
-                {"weights": [], "optimizer": []} if course.done else {"weights": variables, "optimizer": made.variables}
-            )
-            checkpoint.save(settings.phase, course, {**now, "best": best})
+            kinds = {} if course.done else {"weights": variables, "optimizer": made.variables}
+            arrays = {kind: _arrays(some) for kind, some in kinds.items()}
+            checkpoint.save(settings.phase, course, {**arrays, "best": best})
     _assign(variables, best)
     return course.rows
 
@@ -184,6 +183,10 @@ def _moving(model: keras.Model) -> list[Any]:
     return [*model.trainable_variables, *statistics]
 
 
+def _arrays(variables: list[Any]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
 def _assign(variables: list[Any], arrays: list[np.ndarray]) -> None:
     if arrays:
         for variable, array in zip(variables, arrays, strict=True):
@@ -197,7 +200,7 @@ def _averaged(made: Any, variables: list[Any], model: keras.Model) -> Iterator[N
     if not optimizer.use_ema:
         yield
         return
-    before = [np.asarray(variable) for variable in variables]
+    before = _arrays(variables)
     optimizer.average_into(model.trainable_variables)
     try:
         yield

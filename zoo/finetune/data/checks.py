@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +42,6 @@ def finish(found: Found) -> Dataset:
         DataError: the images cannot be trained on; the message says why and what to do.
     """
     names, labels = classes_of(found)
-    _check_names(found.name, names)
     notes = list(found.notes)
     keep = np.ones(len(labels), bool)
     notes += _drop_contradictions(found, names, labels, keep)
@@ -70,11 +69,15 @@ def finish(found: Found) -> Dataset:
         notes=tuple(notes),
         opener=found.opener if keep.all() else _Kept(found.opener, positions),
     )
+    _check_names(found.name, dataset.classes)
     _check_counts(dataset, found, int((~keep).sum()))
     return _with_doubts(dataset)
 
 
-def _check_names(name: str, classes: Iterable[str]) -> None:
+def _check_names(name: str, classes: tuple[str, ...]) -> None:
+    if len(set(classes)) < len(classes):
+        twice = sorted({one for one in classes if classes.count(one) > 1})
+        raise DataError(f"{name}: two classes each are called {some(twice)}; pass other names, labels=[...]")
     seen: dict[str, str] = {}
     for one in classes:
         if not one.strip():
@@ -133,11 +136,11 @@ def _copies(found: Found, labels: np.ndarray, keep: np.ndarray) -> list[str]:
     groups = _by_digest(found, keep)
     if not groups:
         return []
-    images = sum(map(len, groups))
+    copies = sum(map(len, groups)) - len(groups)
     first = " = ".join(found.items[position] for position in groups[0][:3])
     return [
-        f"{images} images are {len(groups)} different ones (exact copies within a class, the first: {first}); copies "
-        f"stay on one side of the split."
+        f"{copies} image(s) are exact copies of another one of their class (the first: {first}); copies stay on one "
+        f"side of the split."
     ]
 
 
@@ -182,14 +185,15 @@ def _lost(found: Found, name: str, dropped: int) -> str:
 
 def _with_doubts(dataset: Dataset) -> Dataset:
     """Adds notes on classes with few images, and on classes that a part lacks."""
-    from dataclasses import replace
-
     notes = []
     few = [f"{name} ({number})" for name, number in dataset.counts().items() if number < FEW]
     if few:
         notes.append(
             f"{len(few)} class(es) have fewer than {FEW} images: {', '.join(few[:12])}{', ...' * (len(few) > 12)}."
         )
+    blank = [name for name in dataset.classes if name.strip() != name]
+    if blank:
+        notes.append(f"{len(blank)} class name(s) have blanks around them: {some(blank)}.")
     for part in ("validation", "test"):
         if dataset.parts is None or part not in dataset.parts:
             continue

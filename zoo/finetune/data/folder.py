@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.errors import DataError
 from zoo.finetune.data.dataset import PART_NAMES, Found
 from zoo.finetune.data.notes import some
-from zoo.finetune.data.read import SUFFIXES, Entry, read_files
+from zoo.finetune.data.read import SUFFIXES, UNREAD, Entry, read_files
 from zoo.finetune.data.table import SUFFIXES as TABLES
 
 _NOT_A_CLASS = frozenset({"__MACOSX", "__pycache__"})
@@ -23,16 +24,17 @@ def read_folder(root: Path, progress: bool) -> Found:
     """
     try:
         folders = [path for path in _visible(root) if path.is_dir()]
-        images = {folder: sorted(_below(folder)) for folder in folders}
+        unread: list[Path] = []
+        images = {folder: sorted(_below(folder, unread)) for folder in folders}
         loose = [path for path in _visible(root) if _is_image(path)]
     except OSError as error:
         raise DataError(f"{root}: cannot be listed: {error.strerror or error}; check its permissions") from error
     if not any(images.values()):
-        _refuse_empty(root, loose)
+        _refuse_empty(root, loose, unread)
     parts = _parts(root, images)
     notes = [f"{len(loose)} image(s) lie directly in the folder, in no class, and are left out."] if loose else []
     if parts is None:
-        _check_classes(root, images)
+        _check_classes(root, images, unread)
         entries = [
             Entry(path.relative_to(root).as_posix(), folder.name) for folder in images for path in images[folder]
         ]
@@ -41,10 +43,15 @@ def read_folder(root: Path, progress: bool) -> Found:
     else:
         entries, names = [], set()
         for part, folder in parts.items():
-            inside, also = _part(root, part, folder, images[folder])
+            inside, also = _part(root, part, folder, images[folder], unread)
             entries += inside
             notes += also
             names |= {str(entry.value) for entry in inside}
+    if unread:
+        notes.append(
+            f"{len(unread)} file(s) of formats that are not read are left out: {_by_kind(unread)}; convert them to "
+            f"JPEG or PNG."
+        )
     found = read_files(str(root), root, entries, progress)
     found.names, found.complete, found.notes = tuple(sorted(names)), True, notes
     return found
@@ -81,7 +88,7 @@ def _parts(root: Path, images: dict[Path, list[Path]]) -> dict[str, Path] | None
     return parts
 
 
-def _part(root: Path, part: str, folder: Path, paths: list[Path]) -> tuple[list[Entry], list[str]]:
+def _part(root: Path, part: str, folder: Path, paths: list[Path], unread: list[Path]) -> tuple[list[Entry], list[str]]:
     """The images of one part, and what to say of it."""
     inside = [path for path in paths if len(path.relative_to(folder).parts) > 1]
     entries = [Entry(path.relative_to(root).as_posix(), path.relative_to(folder).parts[0], part) for path in inside]
@@ -89,7 +96,7 @@ def _part(root: Path, part: str, folder: Path, paths: list[Path]) -> tuple[list[
     for path in inside:
         classes[folder / path.relative_to(folder).parts[0]].append(path)
     if part == "training":
-        _check_filled(classes)
+        _check_filled(classes, unread)
     notes = _nested(root, classes)
     loose = len(paths) - len(inside)
     if loose:
@@ -97,7 +104,7 @@ def _part(root: Path, part: str, folder: Path, paths: list[Path]) -> tuple[list[
     return entries, notes
 
 
-def _check_classes(root: Path, images: dict[Path, list[Path]]) -> None:
+def _check_classes(root: Path, images: dict[Path, list[Path]], unread: list[Path]) -> None:
     if len(images) == 1:
         (folder,) = images
         inner = sorted({path.relative_to(folder).parts[0] for path in images[folder] if path.parent != folder})
@@ -105,13 +112,15 @@ def _check_classes(root: Path, images: dict[Path, list[Path]]) -> None:
         raise DataError(
             f"{root}: has one class only ({folder.name!r}); a classifier needs two or more subfolders{hint}"
         )
-    _check_filled(images)
+    _check_filled(images, unread)
 
 
-def _check_filled(images: dict[Path, list[Path]]) -> None:
+def _check_filled(images: dict[Path, list[Path]], unread: list[Path]) -> None:
     for folder, paths in images.items():
         if not paths:
-            raise DataError(f"{folder}: class {folder.name!r} holds no images; add some, or remove the folder")
+            kinds = sorted({path.suffix.lower() for path in unread if path.is_relative_to(folder)})
+            hint = f"convert its {', '.join(kinds)} files to JPEG or PNG" if kinds else "add some"
+            raise DataError(f"{folder}: class {folder.name!r} holds no images; {hint}, or remove the folder")
 
 
 def _nested(root: Path, images: dict[Path, list[Path]]) -> list[str]:
@@ -127,14 +136,21 @@ def _nested(root: Path, images: dict[Path, list[Path]]) -> list[str]:
     return notes
 
 
-def _refuse_empty(root: Path, loose: list[Path]) -> None:
+def _refuse_empty(root: Path, loose: list[Path], unread: list[Path]) -> None:
     if loose:
         raise DataError(f"{root}: {len(loose)} image(s) lie directly in it; put them in one subfolder per class")
     tables = [path.name for path in _visible(root) if path.suffix.lower() in TABLES]
     if tables:
         raise DataError(f"{root}: holds no images in subfolders, but {some(tables)}; name the table itself")
+    if unread:
+        raise DataError(f"{root}: holds no images but {_by_kind(unread)}; convert them to JPEG or PNG")
     kinds = ", ".join(sorted(SUFFIXES))
     raise DataError(f"{root}: holds no images; expected one subfolder per class with {kinds} files in it")
+
+
+def _by_kind(paths: list[Path]) -> str:
+    kinds = Counter(path.suffix.lower() for path in paths)
+    return ", ".join(f"{kind} ({number})" for kind, number in sorted(kinds.items()))
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -142,8 +158,8 @@ def _visible(folder: Path) -> list[Path]:
     return sorted(entries, key=lambda path: path.name)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Images in a folder and in those below it; links are followed, each folder once."""
+def _below(folder: Path, unread: list[Path]) -> Iterator[Path]:
+    """Images in a folder and in those below it; links are followed, each folder once. `unread` gets the others."""
     seen: set[tuple[int, int]] = set()
 
     def raise_it(error: OSError) -> None:
@@ -156,7 +172,11 @@ def _below(folder: Path) -> Iterator[Path]:
             continue
         seen.add((state.st_dev, state.st_ino))
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in _NOT_A_CLASS)
-        yield from (path for path in (Path(place, name) for name in names) if _is_image(path))
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            if _is_image(path):
+                yield path
+            elif path.suffix.lower() in UNREAD:
+                unread.append(path)
 
 
 def _is_image(path: Path) -> bool:

@@ -10,7 +10,7 @@ from zoo.errors import DataError
 
 _BRIGHT = 127
 """Numbers other than uint8 count as 0..255 when some are above this: 0..1, -1..1 and standardised ones never are."""
-_CHANNELS = (1, 3, 4)
+CHANNELS = (1, 3, 4)
 
 
 def is_torch(value: Any) -> bool:
@@ -44,14 +44,14 @@ class Pixels:
             DataError: the shape or the range is not that of images.
         """
         array = as_numpy(images)
-        if is_torch(images) and array.ndim == 4 and array.shape[1] in _CHANNELS:
+        if is_torch(images) and array.ndim == 4 and array.shape[1] in CHANNELS:
             array = array.transpose(0, 2, 3, 1)
-        if array.ndim == 4 and array.shape[3] not in _CHANNELS and array.shape[1] in _CHANNELS:
+        if array.ndim == 4 and array.shape[3] not in CHANNELS and array.shape[1] in CHANNELS:
             raise DataError(
                 f"{self._name}: images have shape {array.shape}, channels before height and width; pass "
                 f"images.transpose(0, 2, 3, 1)"
             )
-        if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in _CHANNELS) or 0 in array.shape[1:]:
+        if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in CHANNELS) or 0 in array.shape[1:]:
             raise DataError(
                 f"{self._name}: images have shape {array.shape}; expected (N, height, width, 3) or (N, height, width)"
             )
@@ -64,9 +64,9 @@ class Pixels:
             DataError: the shape or the range is not that of an image.
         """
         array = as_numpy(image)
-        if is_torch(image) and array.ndim == 3 and array.shape[0] in _CHANNELS:
+        if is_torch(image) and array.ndim == 3 and array.shape[0] in CHANNELS:
             array = array.transpose(1, 2, 0)
-        if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _CHANNELS) or 0 in array.shape:
+        if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS) or 0 in array.shape:
             raise DataError(
                 f"{self._name}: an image has shape {array.shape}; expected (height, width, 3) or (height, width)"
             )
@@ -78,6 +78,8 @@ class Pixels:
         if array.dtype.kind not in "iuf" or not array.size:
             raise DataError(f"{self._name}: images are of type {array.dtype}; pass uint8, 0..255")
         low, high = float(array.min()), float(array.max())
+        if not np.isfinite([low, high]).all():
+            raise DataError(f"{self._name}: an image holds NaN or infinity; pass uint8, 0..255")
         self._other, self._low, self._high = array.dtype, min(self._low, low), max(self._high, high)
         if not (low >= 0 and high <= 255):
             self._refuse()
@@ -98,9 +100,12 @@ class Pixels:
 
     def _refuse(self) -> None:
         if self._low >= 0 and self._high <= 1:
-            hint = "if they are 0..1, pass (images * 255).round().astype('uint8')"
+            hint = (
+                "leave out what scales them (ToTensor, Rescaling), or pass (images * 255).round().astype('uint8') "
+                "if they are 0..1"
+            )
         elif self._low < 0:
-            hint = "they look normalised: undo that (or leave it out where they are loaded) and pass uint8"
+            hint = "leave out what normalises them and pass uint8"
         else:
             hint = "scale them to 0..255 and pass uint8"
         raise DataError(

@@ -18,8 +18,15 @@ from zoo.finetune.data.dataset import Found, Skipped
 if TYPE_CHECKING:
     import PIL.Image
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+UNREAD = frozenset(
+    {".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".tga", ".dng", ".cr2", ".cr3", ".nef", ".arw"}
+    | {".dcm", ".nii", ".npy", ".pdf", ".mp4", ".mov"}
+)
+"""Suffixes of pictures that are not read: said, where other files are passed over."""
 MAX_PIXELS = 100_000_000
 """Larger pictures are skipped: a file of a few kilobytes can claim to be one that fills the memory."""
 MAX_BYTES = 2**29

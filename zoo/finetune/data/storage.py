@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -124,7 +125,9 @@ def collect(
     parts: list[str] = []
     for number, image, value, part in tqdm(samples, "reading", total, leave=False, disable=None if progress else True):
         item = f"image-{number:06}"
-        kept = "no image" if image is None else _keep(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's on odd metadata of sound pictures
+            kept = "no image" if image is None else _keep(image)
         if isinstance(kept, str):
             found.skipped.append((Skipped(item, kept), value))
             continue

@@ -12,7 +12,7 @@ from zoo.errors import DataError
 from zoo.finetune.data.arrays import IMAGES, LABELS
 from zoo.finetune.data.dataset import Found
 from zoo.finetune.data.labels import plain
-from zoo.finetune.data.pixels import Pixels, as_numpy
+from zoo.finetune.data.pixels import CHANNELS, Pixels, as_numpy
 from zoo.finetune.data.storage import Sample, collect
 
 
@@ -42,7 +42,7 @@ def read_tf_data(source: Any, progress: bool) -> Found:
     name = "tf.data.Dataset"
     if int(source.cardinality()) == -1:
         raise DataError(f"{name}: never ends; pass it without .repeat()")
-    return _read(name, iter(source), None, source, progress)
+    return _read(name, iter(source), None, source, progress, batches=True)
 
 
 def read_keras(source: Any, progress: bool) -> Found:
@@ -54,7 +54,7 @@ def read_keras(source: Any, progress: bool) -> Found:
     name = type(source).__name__
     if getattr(source, "num_batches", 0) is None:
         raise DataError(f"{name}: never ends; give it a number of batches")
-    return _read(name, (source[number] for number in range(len(source))), None, source, progress)
+    return _read(name, (source[number] for number in range(len(source))), None, source, progress, batches=True)
 
 
 def read_map_style(source: Any, progress: bool) -> Found:
@@ -65,7 +65,7 @@ def read_map_style(source: Any, progress: bool) -> Found:
     """
     name = "list" if isinstance(source, list) else type(source).__name__
     length = len(source)
-    return _read(name, (_item(source, number) for number in range(length)), length, source, progress)
+    return _read(name, (_item(source, number) for number in range(length)), length, source, progress, batches=False)
 
 
 def _item(source: Any, number: int) -> Any:
@@ -75,15 +75,17 @@ def _item(source: Any, number: int) -> Any:
         return error
 
 
-def _read(name: str, elements: Iterable[Any], total: int | None, source: Any, progress: bool) -> Found:
+def _read(
+    name: str, elements: Iterable[Any], total: int | None, source: Any, progress: bool, *, batches: bool
+) -> Found:
     pixels = Pixels(name)
-    found = collect(name, _samples(name, elements, pixels), total=total, progress=progress)
+    found = collect(name, _samples(name, elements, pixels, batches), total=total, progress=progress)
     found.notes += pixels.finish()
     found.names = class_names(source)
     return found
 
 
-def _samples(name: str, elements: Iterable[Any], pixels: Pixels) -> Iterator[Sample]:
+def _samples(name: str, elements: Iterable[Any], pixels: Pixels, batches: bool) -> Iterator[Sample]:
     import PIL.Image
 
     numbers = count()
@@ -99,7 +101,7 @@ def _samples(name: str, elements: Iterable[Any], pixels: Pixels) -> Iterator[Sam
         if array.dtype.kind in "SUO":
             raise DataError(f"{name}: its images are strings or objects, not pixels; decode them first (to uint8)")
         labels = as_numpy(label)
-        if _batched(array, labels):
+        if batches and _batched(array, labels):
             values = plain(labels, name)
             if len(values) != len(array):
                 raise DataError(f"{name}: a batch of {len(array)} images has {len(values)} labels")
@@ -116,8 +118,8 @@ def _row(label: Any) -> np.ndarray:
 
 
 def _batched(image: np.ndarray, label: np.ndarray) -> bool:
-    if image.ndim == 3 and image.shape[2] not in (1, 3, 4):
-        return label.ndim > 0 and len(label) == len(image) and image.shape[0] not in (1, 3, 4)
+    if image.ndim == 3 and image.shape[2] not in CHANNELS:
+        return label.ndim > 0 and len(label) == len(image)
     return image.ndim == 4
 
 

@@ -118,6 +118,8 @@ def _embedded(
 def _item(root: Path, value: Any) -> str:
     """The path as it is named in messages and files: relative to the root where it lies below, forward slashes."""
     text = str(value).strip()
+    if "://" in text:
+        raise DataError(f"{text}: is an address; download the images first, and name the files")
     if "\\" in text and not (root / text).exists():
         text = text.replace("\\", "/")
     if os.path.isabs(text):
