@@ -110,7 +110,7 @@ def test_a_thousand_classes_make_a_page_of_bounded_size_that_says_what_it_leaves
     assert len(text.encode()) < 3_000_000
     said = Page(text).said()
     assert "970 classes between them are left out here" in said
-    assert "With 1000 classes the matrix is not drawn" in said
+    assert "With 1,000 classes the matrix is not drawn" in said
     assert "The 100 worst are shown; 900 better ones are left out here" in said
     assert "kinds of mistake are left out of this table" in said
 
@@ -173,6 +173,7 @@ def test_old_and_new_classes_are_told() -> None:
     assert "Kept classes: as before" in said
     assert "50 other classes of the model have no image here" in said
     assert "not measured" not in said
+    assert "50 classes without images and answers are left out" in said
 
 
 def test_images_set_aside_are_told_apart() -> None:
