@@ -14,6 +14,7 @@ from PIL import Image
 import zoo
 from zoo import library
 from zoo.errors import DataError, ParityError, UnsupportedError, UsageError
+from zoo.preprocessing import preprocess
 
 SIDE = 20
 NAMES = ["astronaut", "cat", "cup of coffee"]
@@ -65,7 +66,7 @@ def expected(run: Path, photos: Path) -> tuple[np.ndarray, np.ndarray]:
     from zoo.finetune.result import load_run
 
     model, _, preprocessing = load_run(run)
-    images = zoo.preprocessing.preprocess(preprocessing, sorted(photos.glob("[0-9]*.jpg"))).astype(np.float32)
+    images = preprocess(preprocessing, sorted(photos.glob("[0-9]*.jpg"))).astype(np.float32)
     return images, np.asarray(model.predict_on_batch(images))
 
 

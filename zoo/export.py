@@ -29,8 +29,9 @@ QUANTIZED = ("float16", "int8")
 RUNTIMES = {"keras": "keras", "savedmodel": "tf.saved_model", "onnx": "onnxruntime", "tflite": "tf.lite.Interpreter"}
 TOLERANCE: dict[str | None, float] = {None: 1e-4, "float16": 2e-2}
 """Largest difference of an answer, where the largest answer is 1 or less; else as a share of it."""
-AGREEMENT = 0.8
-"""Share of the images whose first answer has to stay the same under int8, whose numbers are rounded throughout."""
+AGREEMENT = 0.5
+"""Share of the images whose first answer has to stay the same under int8. Far less than usual: it rounds every number,
+and of many classes the first two are often close; less than this is a ruin."""
 SAMPLE = 16
 CALIBRATION = 128
 FEW = 10
@@ -143,7 +144,7 @@ def export(
         size = sum(path.stat().st_size for path in _files(places["model"]))
     notes = [f"not run: {missing}"] if missing and check else []
     if checked is not None and quantize:
-        notes.append(f"{quantize} rounds the weights: compare its accuracy on images of your own")
+        notes.append(f"{quantize} rounds: measure its accuracy on labelled images before you trust it")
     return Export(
         path=target,
         format=kind,
@@ -330,7 +331,7 @@ def _write(
             output=facts["output"]["name"],
             quantize=quantize,
             metadata={key: json.dumps(value, ensure_ascii=False) for key, value in facts.items()},
-            sample=pictures[:SAMPLE] if run else None,
+            sample=pictures if run else None,
             calibration=pictures if quantize == "int8" else None,
         )
         if keras.backend.backend() != "tensorflow":

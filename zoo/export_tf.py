@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo import quiet
 from zoo.errors import UnsupportedError, ZooError
 
 INPUT = "images"
@@ -92,7 +93,14 @@ def _renamed(model: Any) -> Any:
 
 
 def _write_saved_model(model: Any, job: Job) -> None:
-    model.export(job.target, format="tf_saved_model", verbose=False)
+    """As `model.export` does, which writes every weight twice (Keras 3.15: under two names of its archive)."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=INPUT)
+    module.serve = tf.function(lambda images: model(images, training=False), input_signature=[signature])
+    tf.saved_model.save(module, str(job.target), signatures={"serving_default": module.serve})
 
 
 def _write_onnx(model: Any, job: Job) -> None:
@@ -188,7 +196,7 @@ RUNTIMES: dict[str, Callable[[Path], Callable[[np.ndarray], np.ndarray]]] = {
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the warnings of converters about themselves, and without what they leave in numpy."""
-    with warnings.catch_warnings():
+    with quiet.converting(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         had = "object" in vars(np)
         if not had:

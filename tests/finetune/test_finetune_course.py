@@ -170,8 +170,8 @@ def test_new_classes_are_added_and_the_old_ones_kept(digits: Path, network: Any,
     first = zoo.finetune(network, old, output=tmp_path / "first", strategy="linear", **PLAIN)
     assert first.metrics["accuracy"] > 0.8
     result = zoo.finetune(
-        tmp_path / "first", new, output=tmp_path / "kept", keep_classes=True, old_data=old, strategy="blocks", epochs=4,
-        head_epochs=10, head_learning_rate=0.05, **PLAIN,
+        tmp_path / "first", new, output=tmp_path / "kept", keep_classes=True, old_data=old, strategy="head", epochs=10,
+        learning_rate=0.05, **PLAIN,
     )  # fmt: skip
     assert result.metrics["classes"] == ["digit-0", "digit-1", "digit-2", "digit-3"]
     kept = result.metrics["keep_classes"]

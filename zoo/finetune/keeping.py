@@ -11,9 +11,13 @@ from zoo.errors import DataError
 from zoo.finetune import data as data_module
 from zoo.finetune.base import Base
 from zoo.finetune.features import predict
+from zoo.finetune.head import CLASSIFIER
 from zoo.finetune.pictures import Pictures
 from zoo.finetune.scratch import Scratch
 from zoo.finetune.strategies import BOTTLENECK, Task
+
+GIVEN_UP = 0.05
+"""Share of the new images that may be lost so that old classes are not taken for new ones."""
 
 
 class OldClasses:
@@ -48,14 +52,34 @@ class OldClasses:
             self._labels = np.array(found)[dataset.labels]
             self._before = (self._answers(base.model) == self._labels).mean()
 
-    def compare(self, model: keras.Model) -> dict[str, Any]:
-        """Returns how the old classes fare in the trained model, and how the new ones do."""
+    def balance(self, model: keras.Model) -> float:
+        """Takes from the new classes what they have too much; returns by how much their logits were lowered.
+
+        Trained on images of new classes alone, a network says `new` to everything (1905.13260). Their logits are lowered
+        together as far as leaves all but `GIVEN_UP` of the new images held out their answer.
+        """
+        task, number = self._task, len(self._old.names)
+        new = task.validation[task.labels[task.validation] >= number]
+        if not len(new):
+            return 0.0
+        logits = np.log(np.maximum(predict(model, task.images, new), 1e-30))
+        margins = logits[:, number:].max(axis=1) - logits[:, :number].max(axis=1)
+        shift = max(0.0, float(np.quantile(margins, GIVEN_UP, method="lower")) - 1e-3)
+        layer = model.get_layer(CLASSIFIER)
+        bias = np.asarray(layer.bias).copy()
+        bias[number:] -= shift
+        layer.bias.assign(bias)
+        return shift
+
+    def compare(self, model: keras.Model, shift: float) -> dict[str, Any]:
+        """Returns how the old classes fare in the trained model, and how the new ones do, after `balance`."""
         task, number = self._task, len(self._old.names)
         probabilities = predict(model, task.images, task.validation)
         labels = task.labels[task.validation]
         new = labels >= number
         found: dict[str, Any] = {
             "old_classes": number,
+            "lowered": shift,
             "new_classes": task.classes - number,
             "accuracy_new": float((probabilities.argmax(axis=1) == labels)[new].mean()) if new.any() else None,
             "agreement": float((probabilities[:, :number].argmax(axis=1) == self._said).mean()),

@@ -320,8 +320,8 @@ def _choose(task: Task) -> tuple[tuple[int, ...], dict[str, float]]:
     if len(sets) == 1:
         return sets[0], {}
     features = task.pool.all_views(BOTTLENECK, task.training)
-    labels = task.labels[task.training]
-    return linear.best_views(features, labels, task.classes, sets, task.plan.seed)
+    present, labels = np.unique(task.labels[task.training], return_inverse=True)  # kept classes have no images here
+    return linear.best_views(features, labels, len(present), sets, task.plan.seed)
 
 
 def _set(value: _Value | None) -> _Value:
