@@ -55,8 +55,8 @@ class OldClasses:
     def balance(self, model: keras.Model) -> float:
         """Takes from the new classes what they have too much; returns by how much their logits were lowered.
 
-        Trained on images of new classes alone, a network says `new` to everything (1905.13260). Their logits are lowered
-        together as far as leaves all but `GIVEN_UP` of the new images held out their answer.
+        Trained on images of new classes alone, a network says `new` to everything (1905.13260). Their logits are
+        lowered together as far as leaves all but `GIVEN_UP` of the new images held out their answer.
         """
         task, number = self._task, len(self._old.names)
         new = task.validation[task.labels[task.validation] >= number]
