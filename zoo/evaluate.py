@@ -103,6 +103,7 @@ def evaluate(
     if limit is not None and limit < len(positions):
         notes.append(f"{limit} of {len(positions)} images, of each class its share, drawn with seed {seed}")
         positions = positions[stratified(targets[positions], limit, seed)]
+    batch_size = min(batch_size, len(positions))
     read = batches(
         dataset, positions, chosen.preprocessing, batch_size,
         resize=resize, interpolation=interpolation, what="evaluating", progress=progress,
