@@ -93,7 +93,7 @@ def evaluate(
     if part not in (None, *PARTS):
         raise UsageError(f"part={part!r}: expected one of {', '.join(PARTS)}")
     check(model, offline)
-    dataset = data_module.index(data, progress=progress)
+    dataset = data_module.index(data, trained=False, progress=progress)
     chosen = classifier(model, offline)
     tuned = "made_by" in chosen.facts
     found = matching.match(dataset.classes, chosen.labels, _outputs(chosen), name=chosen.name, numbers=not tuned)

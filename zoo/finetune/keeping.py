@@ -41,7 +41,7 @@ class OldClasses:
         self._said = answers.argmax(axis=1)
         self._images: Pictures | None = None
         if data is not None:
-            dataset = data_module.index(data, progress=task.progress)
+            dataset = data_module.index(data, trained=False, progress=task.progress)
             names, found = base.add(dataset.classes)
             if len(names) > len(task.old.names):
                 unknown = names[len(task.old.names) :]

@@ -24,7 +24,7 @@ ACCEPTED = (
 )
 
 
-def index(source: Any, *, labels: Sequence[str] | None = None, progress: bool = True) -> Dataset:
+def index(source: Any, *, labels: Sequence[str] | None = None, trained: bool = True, progress: bool = True) -> Dataset:
     """Reads every image of a source once.
 
     Args:
@@ -34,13 +34,14 @@ def index(source: Any, *, labels: Sequence[str] | None = None, progress: bool = 
             PyDataset or PyTorch data set of (image, label); a Hugging Face Dataset or DatasetDict. A `Dataset` is
             returned as it is.
         labels: class names of integer labels, in place of those that the source carries.
+        trained: whether it has to be such that a classifier can be trained on it; to measure one, any images do.
         progress: show a bar on a terminal.
 
     Returns:
         The readable images with their classes, what could not be read, and what a person should know.
 
     Raises:
-        DataError: the images cannot be trained on; the message says why and what to do.
+        DataError: there is no image, or they cannot be trained on; the message says why and what to do.
         UsageError: the source is of no kind that zoo reads, or what reads it is not installed.
     """
     names = check_label_names(labels)
@@ -55,7 +56,7 @@ def index(source: Any, *, labels: Sequence[str] | None = None, progress: bool = 
             found.notes.append(
                 "Classes are called by their numbers, as the source has no names; labels=[...] gives them."
             )
-    return finish(found)
+    return finish(found, trained=trained)
 
 
 def _read_path(path: Path, names: tuple[str, ...] | None, progress: bool) -> Found:
