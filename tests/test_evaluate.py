@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -312,3 +313,9 @@ def test_an_image_that_goes_away_meanwhile_is_named(run: Path, photos: Path) -> 
     data = dataset(tuple(sorted(PHOTOS.values())), np.repeat(np.arange(3), 2), gone)
     with pytest.raises(DataError, match=r"^2: could be read a moment ago and now cannot \(no such file\)"):
         zoo.evaluate(run, data, batch_size=1, progress=False)
+
+
+def test_one_class_with_one_image_can_be_measured(run: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "one" / "coffee").mkdir(parents=True)
+    shutil.copy(sorted((photos / "coffee").iterdir())[0], tmp_path / "one" / "coffee")
+    assert evaluate(run, tmp_path / "one", progress=False).images == 1

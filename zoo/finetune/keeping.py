@@ -66,7 +66,7 @@ class OldClasses:
         margins = logits[:, number:].max(axis=1) - logits[:, :number].max(axis=1)
         shift = max(0.0, float(np.quantile(margins, GIVEN_UP, method="lower")) - 1e-3)
         layer = model.get_layer(CLASSIFIER)
-        bias = np.asarray(layer.bias).copy()
+        bias = np.array(keras.ops.convert_to_numpy(layer.bias))
         bias[number:] -= shift
         layer.bias.assign(bias)
         return shift

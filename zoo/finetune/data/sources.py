@@ -48,7 +48,7 @@ def index(source: Any, *, labels: Sequence[str] | None = None, trained: bool = T
     if isinstance(source, Dataset):
         return source if names is None else _renamed(source, names)
     if isinstance(source, str | os.PathLike):
-        found = _read_path(Path(source), names, progress)
+        found = _read_path(Path(source), names, progress, trained)
     else:
         found = _read_object(source, names, progress)
         found.names = names or found.names
@@ -59,11 +59,11 @@ def index(source: Any, *, labels: Sequence[str] | None = None, trained: bool = T
     return finish(found, trained=trained)
 
 
-def _read_path(path: Path, names: tuple[str, ...] | None, progress: bool) -> Found:
+def _read_path(path: Path, names: tuple[str, ...] | None, progress: bool, trained: bool) -> Found:
     if path.is_dir():
         if names is not None:
             raise UsageError(f"labels: {path} is a folder, whose classes are called by its subfolders; leave it out")
-        return folder.read_folder(path, progress)
+        return folder.read_folder(path, progress, trained=trained)
     if not path.exists():
         raise DataError(f"{path}: does not exist; expected a folder with one subfolder of images per class, or a table")
     suffix = path.suffix.lower()
