@@ -189,7 +189,7 @@ def test_a_failure_in_the_middle_leaves_nothing(digits: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("model", [3, None])
 def test_what_is_no_model_is_refused(digits: Path, tmp_path: Path, model: Any) -> None:
-    with pytest.raises(UsageError, match=r"expected a registered name, a run or a keras\.Model"):
+    with pytest.raises(UsageError, match=r"expected a registered name, a run, a .keras file or a keras\.Model"):
         zoo.finetune(model, digits, output=tmp_path / "run", progress=False)
 
 

@@ -316,7 +316,7 @@ def _license(name: str, offline: bool | None) -> str:
     from zoo import registry
     from zoo.finetune import base as base_module
 
-    if base_module.is_run(name):
+    if base_module.is_file(name):
         return "-"
     try:
         return registry.info(name, offline=offline).license.weights

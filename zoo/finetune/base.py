@@ -22,6 +22,7 @@ class Base:
         preprocessing: how images are brought to its size.
         training: how its publisher trained it; None when no source says.
         labels: (id, name) of its outputs; None where nobody names them.
+        note: what is doubtful about it.
     """
 
     model: Any
@@ -29,6 +30,7 @@ class Base:
     preprocessing: Preprocessing
     training: Training | None
     labels: list[tuple[str, str]] | None
+    note: str | None = None
 
     def add(self, classes: tuple[str, ...]) -> tuple[list[str], list[int]]:
         """Returns the names of the model's classes with those of the data added, and which of them each of the data is.
@@ -46,25 +48,27 @@ class Base:
         return names, found
 
 
-def is_run(model: Any) -> bool:
-    """Returns whether a model's name is that of a fine-tuning run's folder."""
-    return isinstance(model, os.PathLike) or (isinstance(model, str) and (Path(model) / "model.keras").is_file())
+def is_file(model: Any) -> bool:
+    """Returns whether a model is named by a file: a fine-tuning run's folder, or any .keras file."""
+    if isinstance(model, os.PathLike):
+        return True
+    return isinstance(model, str) and (model.endswith(".keras") or (Path(model) / "model.keras").is_file())
 
 
 def check_name(model: Any) -> None:
     """Raises UnknownModelError where a name is none, before anything takes time."""
-    if isinstance(model, str) and not is_run(model):
+    if isinstance(model, str) and not is_file(model):
         registry.info(model)
 
 
 def load(model: Any, offline: bool | None) -> Base:
-    """Loads a registered network or that of a run, or copies the one given, so that the caller's stays as it is.
+    """Loads a registered network or that of a file, or copies the one given, so that the caller's stays as it is.
 
     Raises:
         UsageError: it is no network of one input of fixed size.
     """
-    if is_run(model):
-        return _of_run(Path(model))
+    if is_file(model):
+        return _of_file(Path(model))
     if isinstance(model, str):
         from zoo import library
 
@@ -76,7 +80,9 @@ def load(model: Any, offline: bool | None) -> Base:
     import keras
 
     if not isinstance(model, keras.Model):
-        raise UsageError(f"model: expected a registered name, a run or a keras.Model, got {type(model).__name__}")
+        raise UsageError(
+            f"model: expected a registered name, a run, a .keras file or a keras.Model, got {type(model).__name__}"
+        )
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] != 3 or None in shape[1:]:
         raise UsageError(f"{model.name}: expected one input (N, height, width, 3) of fixed size, got {shape}")
@@ -98,15 +104,25 @@ def load(model: Any, offline: bool | None) -> Base:
     return Base(copy, model.name, preprocessing, None, None)
 
 
-def _of_run(path: Path) -> Base:
+def _of_file(path: Path) -> Base:
     from zoo.finetune.head import NAMES
-    from zoo.finetune.result import load_run
+    from zoo.predict import classifier
 
-    model, names, preprocessing = load_run(path)
-    for layer in model.layers:
+    found = classifier(path)
+    for layer in found.model.layers:
         if layer.name in {*NAMES, "bottleneck", "features"} or layer.name.endswith("_mean"):
             layer.name = f"{layer.name}_before"  # the new head has layers of these names
-    return Base(model, path.name, preprocessing, None, [(name, name) for name in names])
+    stated = "preprocessing" in found.facts
+    note = f"{path} does not say how its images are prepared: it is given RGB, 0 to 255; if it was trained on others, \
+accuracy suffers"
+    return Base(
+        found.model,
+        path.stem if path.is_file() else path.name,
+        found.preprocessing,
+        None,
+        found.labels,
+        note if not stated else None,
+    )
 
 
 def _plain(name: str) -> str:

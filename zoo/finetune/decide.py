@@ -69,6 +69,7 @@ class Situation:
         speed: images a second through the network; None where it was not measured.
         old: names of the model's own classes, where they are known.
         dropout: rate before the model's own classifier; None if it has none.
+        note: what is doubtful about the model.
     """
 
     dataset: Dataset
@@ -82,6 +83,7 @@ class Situation:
     speed: float | None = None
     old: list[str] | None = None
     dropout: float | None = None
+    note: str | None = None
 
 
 class _Choices(dict[str, Any]):
@@ -140,7 +142,7 @@ def make(situation: Situation, wishes: Wishes) -> Plan:
         model=situation.name,
         data=data.name,
         classes=data.counts(),
-        notes=list(data.notes),
+        notes=[*data.notes, *([situation.note] if situation.note else [])],
         training=situation.sizes[0],
         validation=situation.sizes[1],
         test=situation.sizes[2],

@@ -56,8 +56,8 @@ def finetune(
     """Makes a classifier of your own images from a pretrained network.
 
     Args:
-        model: a registered name; the folder of an earlier run; or a Keras classifier that takes RGB 0..255 of a fixed
-            size, (N, H, W, 3), which is left as it is.
+        model: a registered name; the folder of an earlier run; a .keras file; or a Keras classifier that takes RGB
+            0..255 of a fixed size, (N, H, W, 3), which is left as it is.
         data: a folder with one subfolder of images per class, or with train, val and test folders of that kind; a CSV
             or Parquet table; arrays (images, labels); a data set of TensorFlow, Keras, PyTorch or Hugging Face: what
             `zoo.finetune.data.index` reads. Broken files are skipped.
@@ -206,6 +206,7 @@ class Work:
             speed,
             None if self.base.labels is None else [name for _, name in self.base.labels],
             head.own_dropout(self.base.model),
+            self.base.note,
         )
         return decide.make(situation, self.wishes)
 
