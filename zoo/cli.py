@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from zoo import __version__, cli_cache
+from zoo.cli_given import preprocessing_options
 from zoo.errors import ZooError
 
 SECTIONS = {
@@ -170,6 +171,7 @@ def diff(first: str, second: str, everything: bool, as_json: bool) -> None:
     default="auto",
     help="How a download is told, on stderr; auto: bars in a terminal, lines in a log, or what ZOO_PROGRESS says.",
 )
+@preprocessing_options
 def get(name: str, output: str | None, progress: Any, **how: Any) -> None:
     """Fetch, check and convert a model; print where it is."""
     from zoo import library
@@ -183,7 +185,8 @@ def get(name: str, output: str | None, progress: Any, **how: Any) -> None:
 @click.option("--top", default=5, show_default=True, help="Answers per image.")
 @offline_option
 @as_json_option
-def predict(model: str, images: tuple[str, ...], top: int, offline: bool | None, as_json: bool) -> None:
+@preprocessing_options
+def predict(model: str, images: tuple[str, ...], as_json: bool, **how: Any) -> None:
     """Name what is on images, with a model or a fine-tuning run; a folder stands for its images."""
     from dataclasses import asdict
 
@@ -192,7 +195,7 @@ def predict(model: str, images: tuple[str, ...], top: int, offline: bool | None,
     from zoo.preprocessing import image_paths
 
     paths = [found for image in images for found in (image_paths(image) if os.path.isdir(image) else [image])]
-    answers = name_images(model, paths, top=top, offline=offline)
+    answers = name_images(model, paths, **how)
     pairs = [(str(path), found) for path, found in zip(paths, answers, strict=True)]
     if as_json:
         click.echo(show.as_json([{"image": path, "predictions": [asdict(a) for a in found]} for path, found in pairs]))
@@ -238,6 +241,7 @@ def verify(name: str, against: str | None, offline: bool | None, as_json: bool) 
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 @offline_option
 @as_json_option
+@preprocessing_options
 def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
     """Fine-tune on DATA_DIR, a folder with one subfolder of images per class."""
     from zoo import show

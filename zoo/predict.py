@@ -7,15 +7,16 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import ValidationError
 
 from zoo.errors import DataError, FormatError, UsageError
 from zoo.formats.pickles import shown
+from zoo.given import INSIDE, Given, apply, require
 from zoo.schema import Preprocessing, ShortSide
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.preprocessing import Image
-    from zoo.schema import Resize
 
 FACTS = "zoo.json"  # the member of a .keras file in which zoo says what the model's outputs mean
 FACTS_LIMIT = 16 * 2**20
@@ -61,8 +61,7 @@ def predict(
     top: int = 5,
     batch_size: int = 32,
     offline: bool | None = None,
-    resize: Resize | Mapping[str, Any] | None = None,
-    interpolation: str | None = None,
+    **given: Unpack[Given],
 ) -> list[list[Prediction]]:
     """Says what is on images.
 
@@ -75,15 +74,16 @@ def predict(
         top: how many answers an image, at most one per class.
         batch_size: how many images go through the model at once.
         offline: never use the network; default: whether ZOO_OFFLINE is 1.
-        resize: a resize rule in place of the model's: `{"kind": "short-side", "size": 256}`.
-        interpolation: in place of the model's: nearest, bilinear, bicubic, lanczos or area.
+        given: facts about its preprocessing in place of the model's: `resize` (`{"kind": "short-side", "size": 256}`)
+            and `interpolation` (nearest, bilinear, bicubic, lanczos or area); for a registered model also
+            `channel_order`, `value_range`, `mean` and `std`, as in `zoo.get`.
 
     Returns:
         Per image, its answers, best first; ties in the order of the classes.
 
     Raises:
         DataError: an image cannot be read.
-        UnknownFactError: no source gives the model's resize rule, and `resize` was not given.
+        UnknownFactError: no source gives a fact about the model's preprocessing, and `given` does not either.
         UnknownModelError: no such model.
         UsageError: an argument is impossible, or the model is no classifier of images.
 
@@ -100,11 +100,13 @@ def predict(
     todo = _expand(images)
     if not todo:
         return []
-    classifier = _classifier(model, offline)
+    classifier = _classifier(model, offline, given)
     answers: list[list[Prediction]] = []
     for start in range(0, len(todo), batch_size):
         chunk = todo[start : start + batch_size]
-        batch = preprocess(classifier.preprocessing, chunk, resize=resize, interpolation=interpolation)
+        batch = preprocess(
+            classifier.preprocessing, chunk, resize=given.get("resize"), interpolation=given.get("interpolation")
+        )
         answers += _best(_scores(classifier, batch), classifier, top)
     return answers
 
@@ -125,12 +127,16 @@ def _expand(images: Image | Iterable[Image]) -> list[Any]:
     return found
 
 
-def _classifier(model: Any, offline: bool | None) -> _Classifier:
+def _classifier(model: Any, offline: bool | None, given: Given) -> _Classifier:
     if isinstance(model, str | os.PathLike):
         path = Path(model)
-        if isinstance(model, os.PathLike) or path.suffix == ".keras" or (path / "model.keras").is_file():
-            return _from_file(path)
-        return _from_registry(str(model), offline)
+        if not (isinstance(model, os.PathLike) or path.suffix == ".keras" or (path / "model.keras").is_file()):
+            return _from_registry(str(model), offline, given)
+    inside = [key for key in INSIDE if given.get(key) is not None]
+    if inside:
+        raise UsageError(f"{inside[0]}: is for registered models; this one has its preprocessing inside")
+    if isinstance(model, str | os.PathLike):
+        return _from_file(Path(model))
     if not hasattr(model, "input_shape"):
         raise UsageError(
             f"model: expected a name, a run folder, a .keras file or a Keras model, got {type(model).__name__}"
@@ -138,11 +144,14 @@ def _classifier(model: Any, offline: bool | None) -> _Classifier:
     return _Classifier(model, None, _plain(model), getattr(model, "name", "model"))
 
 
-def _from_registry(name: str, offline: bool | None) -> _Classifier:
+def _from_registry(name: str, offline: bool | None, given: Given) -> _Classifier:
     from zoo import library, registry
 
     card = registry.info(name)
-    return _Classifier(library.load(name, offline=offline), registry.labels(card), card.preprocessing, card.name)
+    require(apply(card, given)[0], images=True)
+    return _Classifier(
+        library.load(name, offline=offline, **given), registry.labels(card), card.preprocessing, card.name
+    )
 
 
 def _from_file(path: Path) -> _Classifier:

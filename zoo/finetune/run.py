@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from zoo import registry
 from zoo.errors import UsageError
 from zoo.finetune import data as data_module
 from zoo.finetune.plan import Plan, Wishes, make
 from zoo.finetune.scratch import Scratch
+from zoo.given import Given, apply, require
 from zoo.schema import CropFraction, Preprocessing, Training
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class _Base:
     name: str
     preprocessing: Preprocessing
     training: Training | None
+    given: dict[str, Any]
+    """Facts of `preprocessing` that the caller stated."""
 
 
 def finetune(
@@ -64,6 +67,7 @@ def finetune(
     dry_run: bool = False,
     progress: bool = True,
     report: Callable[[str], None] | None = None,
+    **given: Unpack[Given],
 ) -> FinetuneResult:
     """Makes a classifier of your own images from a pretrained network.
 
@@ -85,6 +89,7 @@ def finetune(
         dry_run: stop after the plan; nothing is trained or written.
         progress: show bars on a terminal.
         report: is given the plan and the result as text; default: nothing is printed.
+        given: facts about a registered model's preprocessing in place of its card's, as in `zoo.get`.
 
     Returns:
         The model, its metrics on the images held out, the plan and the run folder.
@@ -104,8 +109,8 @@ def finetune(
     wishes = Wishes(strategy, epochs, batch_size, learning_rate, validation, augment, mixed_precision, seed)
     wishes.check()
     target = Path(output) if dry_run else check_output(output)
-    if isinstance(model, str):
-        registry.info(model)  # a wrong name is told before anything takes time
+    if isinstance(model, str):  # a wrong name, or a fact that is missing, is told before anything takes time
+        require(apply(registry.info(model), given)[0], images=True)
     dataset = data_module.index(data, progress=progress)
     parts = data_module.split(dataset, validation, seed)
     import keras
@@ -113,7 +118,7 @@ def finetune(
     from zoo.finetune.train import gpu_precision
 
     keras.utils.set_random_seed(seed)
-    base = _base(model, offline)
+    base = _base(model, offline, given)
     with Scratch() as scratch:
         plan = make(
             dataset,
@@ -202,6 +207,7 @@ def _run(
         "class_names": list(dataset.classes),
         "class_ids": None,
         "preprocessing": base.preprocessing.model_dump(mode="json"),
+        **({"stated_by_caller": base.given} if base.given else {}),
     }
     result.write(
         folder,
@@ -217,14 +223,14 @@ def _run(
     return outcome.model, metrics
 
 
-def _base(model: Any, offline: bool | None) -> _Base:
+def _base(model: Any, offline: bool | None, given: Given) -> _Base:
     """Loads a registered network, or copies the one given, so that the caller's stays as it is."""
     if isinstance(model, str):
         from zoo import library
 
-        card = registry.info(model)
+        card, facts = apply(registry.info(model), given)
         training = None if card.training == "unknown" else card.training
-        return _Base(library.load(model, offline=offline), card.name, card.preprocessing, training)
+        return _Base(library.load(model, offline=offline, **given), card.name, card.preprocessing, training, facts)
     import keras
 
     if not isinstance(model, keras.Model):
@@ -232,6 +238,8 @@ def _base(model: Any, offline: bool | None) -> _Base:
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] != 3 or None in shape[1:]:
         raise UsageError(f"{model.name}: expected one input (N, height, width, 3) of fixed size, got {shape}")
+    if stated := [key for key, value in given.items() if value is not None]:
+        raise UsageError(f"{stated[0]}: is for registered models; a Keras model has its preprocessing inside")
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     # The whole picture, brought to the network's size: nobody says how it was trained.
@@ -247,7 +255,7 @@ def _base(model: Any, offline: bool | None) -> _Base:
         library="pil",
         antialias=True,
     )
-    return _Base(copy, model.name, preprocessing, None)
+    return _Base(copy, model.name, preprocessing, None, {})
 
 
 def _summary(metrics: dict[str, Any], path: Path) -> str:
