@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from zoo import __version__, cli_cache
+from zoo import __version__, cli_cache, cli_registry
 from zoo.cli_given import preprocessing_options
 from zoo.errors import ZooError
 
@@ -19,7 +19,7 @@ SECTIONS = {
     "Use it": ("get", "predict", "verify"),
     "Make one": ("finetune", "convert", "architectures"),
     "See it work": ("demo",),
-    "Keep house": ("cache",),
+    "Keep house": ("cache", "registry"),
 }
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -97,11 +97,12 @@ def list_(pattern: str, columns: str | None, as_json: bool, **conditions: Any) -
 
 
 def _rows() -> list[dict[str, Any]]:
-    """Returns every model's row, without pydantic where only the built-in registry is there."""
-    from zoo import index
+    """Returns every model's row, without pydantic where no registry is there that was not compiled yet."""
+    from zoo import index, registries
 
+    others = registries.rows(lambda text: click.echo(f"zoo: {text}", err=True))
     if not os.environ.get("ZOO_REGISTRY"):
-        return index.open().rows
+        return [*index.open().rows, *others]
     from zoo import registry
 
     return registry.rows()
@@ -109,13 +110,15 @@ def _rows() -> list[dict[str, Any]]:
 
 def _facts(name: str) -> dict[str, Any]:
     """Returns a card as JSON has it."""
-    from zoo import index
+    from zoo import index, registries
 
     if not os.environ.get("ZOO_REGISTRY"):
         built_in = index.open()
-        if name in built_in.names:
-            facts: dict[str, Any] = json.loads(built_in.card(built_in.names[name]))
-            return facts
+        found = registries.of(name)
+        for place in (built_in, *([registries.open_(found)] if found else [])):
+            if name in place.names:
+                facts: dict[str, Any] = json.loads(place.card(place.names[name]))
+                return facts
     from zoo import registry
 
     return registry.info(name).model_dump(mode="json", exclude_none=True)
@@ -317,6 +320,7 @@ def demo(output: str) -> None:
 
 
 cli.add_command(cli_cache.cache)
+cli.add_command(cli_registry.registry)
 
 
 def main() -> NoReturn:

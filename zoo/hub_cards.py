@@ -31,7 +31,6 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 MAX_CONFIG = 4 << 20
 """Bytes of a config.json; one with the names of 21,843 classes takes about 1 MB."""
-_TIMEOUT = (10, 30)  # seconds to connect, and between two bytes
 
 # timm/data/imagenet_info.py tells data sets apart by the number of classes; its lists are in the order of zoo's.
 _LABELS = {1000: "imagenet-2012"}
@@ -94,44 +93,20 @@ def _note(name: str) -> Path:
 
 def _ask(repo: str, revision: str, name: str) -> tuple[Any, Mapping[str, Any]]:
     """Returns what the hub says of a repository, and its config.json, of one commit."""
-    import huggingface_hub
-    from huggingface_hub import constants
-
     from zoo.fetch import hub
     from zoo.fetch.places import PlaceError
     from zoo.files import HubPlace
 
-    if constants.HF_HUB_OFFLINE:
-        raise FetchError(f"{name}: huggingface_hub is set offline (HF_HUB_OFFLINE)")
-    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    place = HubPlace(kind="hub", repo=repo, file="config.json", revision=revision)
     try:
-        with hub.reasons(place):
-            facts = huggingface_hub.HfApi(endpoint=endpoint).model_info(
-                repo, revision=revision, files_metadata=True, timeout=_TIMEOUT[1], token=hub.token() or False
-            )
-        url, login = hub.address(place.model_copy(update={"revision": facts.sha}))
+        facts = hub.facts(repo, revision)
+        body = hub.read(HubPlace(kind="hub", repo=repo, file="config.json", revision=facts.sha), MAX_CONFIG)
     except PlaceError as error:
         raise FetchError(f"{name}: {error}") from error
-    return facts, _config(url, login, name)
-
-
-def _config(url: str, login: Mapping[str, str] | None, name: str) -> Mapping[str, Any]:
-    import requests
-
-    try:
-        with requests.get(url, headers=dict(login or {}), timeout=_TIMEOUT, stream=True) as answer:
-            answer.raise_for_status()
-            body = answer.raw.read(MAX_CONFIG + 1, decode_content=True)
-    except (requests.RequestException, OSError) as error:
-        raise FetchError(f"{name}: config.json cannot be fetched: {type(error).__name__}; try again") from error
     with _understood(name):
-        if len(body) > MAX_CONFIG:
-            raise ValueError(f"more than {MAX_CONFIG} bytes")
         found = json.loads(body)
         if not isinstance(found, dict):
             raise TypeError("no JSON object")
-        return found
+        return facts, found
 
 
 @contextlib.contextmanager

@@ -269,8 +269,10 @@ class ModelCard(Strict):
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
-        # Of a Hugging Face repository: zoo.hub_cards makes such cards, no file states one.
-        if not NAME.match(name) and not name.startswith("hf:"):
+        # Of a Hugging Face repository (zoo.hub_cards), or behind the name of a registry (zoo.registries): no file
+        # states such names.
+        own = re.sub(r"\A[a-z0-9][a-z0-9-]{0,39}/", "", name)
+        if not NAME.match(own) and not name.startswith("hf:"):
             raise ValueError(f"expected at most 100 of a-z, 0-9, '.', '_', '-', got {name!a}")
         return name
 

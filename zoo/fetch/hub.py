@@ -9,10 +9,15 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from typing import Any
+
+import urllib3
 
 from zoo.fetch.digest import Published
 from zoo.fetch.places import PlaceError
 from zoo.files import HubPlace
+
+_TIMEOUT = (10, 30)  # seconds to connect, and between two bytes
 
 
 def address(place: HubPlace, published: Published | None = None) -> tuple[str, dict[str, str] | None]:
@@ -26,15 +31,61 @@ def address(place: HubPlace, published: Published | None = None) -> tuple[str, d
 
     if constants.HF_HUB_OFFLINE:
         raise PlaceError("huggingface_hub is set offline (HF_HUB_OFFLINE)")
-    # Read now and not when the library was imported, as its own variable is.
-    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+    hub = endpoint()
     with reasons(place):
-        url = huggingface_hub.hf_hub_url(place.repo, place.file, revision=place.revision, endpoint=endpoint)
-        size = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint).size
+        url = huggingface_hub.hf_hub_url(place.repo, place.file, revision=place.revision, endpoint=hub)
+        size = huggingface_hub.get_hf_file_metadata(url, endpoint=hub).size
         if published and size is not None and size != (published.size or size):
             raise PlaceError(f"has {size:,} bytes, the published file has {published.size:,}")
     found = token()
     return url, {"Authorization": f"Bearer {found}"} if found else None
+
+
+def facts(repo: str, revision: str) -> Any:
+    """Returns what the hub says of a model repository at a revision: `sha`, `siblings` with sizes and hashes, and more.
+
+    Raises:
+        PlaceError: the hub does not say it.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise PlaceError("huggingface_hub is set offline (HF_HUB_OFFLINE)")
+    with reasons(HubPlace(kind="hub", repo=repo, file="README.md", revision=revision)):
+        found = huggingface_hub.HfApi(endpoint=endpoint()).model_info(
+            repo, revision=revision, files_metadata=True, timeout=_TIMEOUT[1], token=token() or False
+        )
+    if not re.match(r"[0-9a-f]{40}\Z", str(found.sha)):
+        raise PlaceError(f"{repo}: the hub names no commit")
+    return found
+
+
+def read(place: HubPlace, most: int) -> bytes:
+    """Returns a small file of a repository.
+
+    Raises:
+        PlaceError: the hub does not give it, or it has more than `most` bytes.
+    """
+    import requests
+
+    url, login = address(place)
+    try:
+        with requests.get(url, headers=login or {}, timeout=_TIMEOUT, stream=True) as answer:
+            answer.raise_for_status()
+            body: bytes = answer.raw.read(most + 1, decode_content=True)
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise PlaceError(f"{place.file} cannot be fetched: {type(error).__name__}; try again") from error
+    if len(body) > most:
+        raise PlaceError(f"{place.file}: more than {most} bytes")
+    return body
+
+
+def endpoint() -> str:
+    """Returns the hub's address, read now and not when huggingface_hub was imported, as its own variable is."""
+    from huggingface_hub import constants
+
+    return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
 
 
 def token() -> str | None:
