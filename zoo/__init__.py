@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FetchError,
         FormatError,
         ParityError,
+        PushError,
         UnknownFactError,
         UnknownModelError,
         UnsupportedError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from zoo.finetune import FinetuneResult, Plan, finetune
     from zoo.library import convert, get, load, preprocess, verify
     from zoo.predict import Prediction, predict
+    from zoo.push import push
     from zoo.registry import info, list_models, register
     from zoo.schema import ModelCard
 
@@ -40,6 +42,7 @@ _HOME = {
         "FetchError",
         "FormatError",
         "ParityError",
+        "PushError",
         "UnknownFactError",
         "UnknownModelError",
         "UnsupportedError",
@@ -49,6 +52,7 @@ _HOME = {
     "zoo.finetune": ("FinetuneResult", "Plan", "finetune"),
     "zoo.library": ("convert", "get", "load", "preprocess", "verify"),
     "zoo.predict": ("Prediction", "predict"),
+    "zoo.push": ("push",),
     "zoo.registry": ("info", "list_models", "register"),
     "zoo.schema": ("ModelCard",),
 }
@@ -64,6 +68,7 @@ __all__ = [
     "ParityError",
     "Plan",
     "Prediction",
+    "PushError",
     "UnknownFactError",
     "UnknownModelError",
     "UnsupportedError",
@@ -78,6 +83,7 @@ __all__ = [
     "load",
     "predict",
     "preprocess",
+    "push",
     "register",
     "verify",
 ]
@@ -96,7 +102,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps `zoo.predict` and `zoo.finetune` the functions: importing the modules of these names would rebind them."""
+    """Keeps `zoo.predict`, `zoo.finetune` and `zoo.push` functions: importing modules so named would rebind them."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _MODULE and isinstance(value, ModuleType)):

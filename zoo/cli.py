@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 
 import click
 
-from zoo import __version__, cli_cache, cli_registry
+from zoo import __version__, cli_cache, cli_push, cli_registry
 from zoo.cli_given import preprocessing_options
 from zoo.errors import ZooError
 
 SECTIONS = {
     "Find a model": ("list", "info", "diff"),
     "Use it": ("get", "predict", "verify"),
-    "Make one": ("finetune", "convert", "architectures"),
+    "Make one": ("finetune", "push", "convert", "architectures"),
     "See it work": ("demo",),
     "Keep house": ("cache", "registry"),
 }
@@ -110,15 +110,13 @@ def _rows() -> list[dict[str, Any]]:
 
 def _facts(name: str) -> dict[str, Any]:
     """Returns a card as JSON has it."""
-    from zoo import index, registries
+    from zoo import index
 
     if not os.environ.get("ZOO_REGISTRY"):
         built_in = index.open()
-        found = registries.of(name)
-        for place in (built_in, *([registries.open_(found)] if found else [])):
-            if name in place.names:
-                facts: dict[str, Any] = json.loads(place.card(place.names[name]))
-                return facts
+        if name in built_in.names:
+            facts: dict[str, Any] = json.loads(built_in.card(built_in.names[name]))
+            return facts
     from zoo import registry
 
     return registry.info(name).model_dump(mode="json", exclude_none=True)
@@ -320,6 +318,7 @@ def demo(output: str) -> None:
 
 
 cli.add_command(cli_cache.cache)
+cli.add_command(cli_push.push)
 cli.add_command(cli_registry.registry)
 
 

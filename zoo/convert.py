@@ -28,7 +28,7 @@ from zoo.graph import Graph
 from zoo.preprocessing import affine, is_per_pixel, per_pixel
 from zoo.registry import check_file
 from zoo.schema import MeanFile, ModelCard, Preprocessing
-from zoo.sources import CheckpointSource, KerasSource, UnsupportedSource, WeightsSource
+from zoo.sources import CheckpointSource, FinishedSource, KerasSource, UnsupportedSource, WeightsSource
 
 
 def convert_card(
@@ -56,17 +56,14 @@ def convert_card(
         FormatError: a file is damaged, or holds other tensors than the network has.
         ParityError: the model's numbers are not the origin's.
     """
+    if isinstance(card.source, FinishedSource):
+        return _keep(card, files, folder)
     with ThreadPoolExecutor(1) as pool:  # hashing goes on while the files are read and the network is built
         hashing = {role: pool.submit(_fingerprint, path) for role, path in files.items()}
         graph = read_card(card, files, sandbox=sandbox)
         model, arrays = describe(graph, affine=_inside(card, files, sandbox=sandbox), name=card.name)
         fingerprints = {role: future.result() for role, future in hashing.items()}
-    for role, found in fingerprints.items():
-        if card.files[role].sha256 not in ("unknown", found["sha256"]):
-            raise FormatError(
-                f"{card.name}: {card.files[role].name} was changed after it was verified; "
-                f"delete {files[role]} and get the model again"
-            )
+    _check_unchanged(card, files, fingerprints)
     hashes = artifact.save(with_probabilities(model), folder, arrays)
     (folder / "card.json").write_text(card.model_dump_json(indent=1))
     receipt = {
@@ -76,6 +73,45 @@ def convert_card(
         # Of what was written, not of what was meant to be.
         "parity": parity(card, artifact.load(folder)) if card.check else None,
         **({"given": dict(given)} if given else {}),
+    }
+    artifact.seal(folder, receipt, hashes)
+    return receipt
+
+
+def _check_unchanged(card: ModelCard, files: Mapping[str, Path], found: Mapping[str, Mapping[str, Any]]) -> None:
+    for role, fingerprint in found.items():
+        if card.files[role].sha256 not in ("unknown", fingerprint["sha256"]):
+            raise FormatError(
+                f"{card.name}: {card.files[role].name} was changed after it was verified; "
+                f"delete {files[role]} and get the model again"
+            )
+
+
+def _keep(card: ModelCard, files: Mapping[str, Path], folder: Path) -> dict[str, Any]:
+    """Makes an artifact of a model that zoo wrote: nothing is left to convert."""
+    from zoo import finished
+
+    fingerprints = {role: _fingerprint(path) for role, path in files.items()}
+    _check_unchanged(card, files, fingerprints)
+    with _named_as_published(card, files):
+        model = finished.load(files[card.source.roles[0]])
+    wanted = (None, *card.preprocessing.sides, 3)
+    if tuple(model.input_shape) != wanted or len(model.output_shape) != 2:
+        raise FormatError(
+            f"{card.name}: takes {model.input_shape} and gives {model.output_shape}; expected {wanted}, (None, classes)"
+        )
+    if card.labels.count not in ("unknown", model.output_shape[1]):
+        raise FormatError(f"{card.name}: has {model.output_shape[1]} outputs, its zoo.json names {card.labels.count}")
+    hashes = artifact.save(model, folder)
+    (folder / "card.json").write_text(card.model_dump_json(indent=1))
+    receipt = {
+        "model": card.name,
+        "zoo": zoo.__version__,
+        "converter": CONVERTER,
+        "tensors": {weight.path: list(weight.shape) for weight in model.weights},
+        "unused": {},
+        "files": {role: {"name": card.files[role].name, **found} for role, found in fingerprints.items()},
+        "parity": None,
     }
     artifact.seal(folder, receipt, hashes)
     return receipt
@@ -262,6 +298,8 @@ def _graph_of(card: ModelCard, files: Mapping[str, Path], read: _Read) -> Graph:
     paths = [files[role] for role in source.roles]
     if isinstance(source, UnsupportedSource):
         raise UnsupportedError(f"{card.name}: cannot be converted yet: {source.reason}")
+    if isinstance(source, FinishedSource):
+        raise UnsupportedError(f"{card.name}: is a Keras model that zoo wrote; there is no origin's network to read")
     if isinstance(source, WeightsSource):
         return _graph_of_weights(card, source, read(source.format, paths), paths[0].name)
     theano = None

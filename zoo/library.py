@@ -14,7 +14,7 @@ from zoo.errors import ParityError, UnsupportedError, UsageError
 from zoo.given import INSIDE, Given, apply, neutral, require
 from zoo.registry import info, is_builtin, labels
 from zoo.schema import ModelCard, Preprocessing
-from zoo.sources import UnsupportedSource
+from zoo.sources import FinishedSource, UnsupportedSource
 
 if TYPE_CHECKING:
     import keras
@@ -350,6 +350,8 @@ def _artifact(
     apply(card, given)  # tells of facts that are impossible, also of those that do not count here
     # How images are resized is no part of the model.
     card, facts = apply(card, {key: value for key, value in given.items() if key in INSIDE})
+    if facts and isinstance(card.source, FinishedSource):
+        raise UsageError(f"{card.name}: {', '.join(facts)}: this model has its preprocessing inside; leave it out")
     require(card)
     folder = artifact.folder_of(card)
     if (folder / artifact.RECEIPT).exists():

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import ValidationError
 
+from zoo import finished
 from zoo.errors import DataError, FormatError, UsageError
-from zoo.formats.pickles import shown
 from zoo.given import INSIDE, Given, apply, require
 from zoo.schema import Preprocessing, ShortSide
 
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.preprocessing import Image
-
-FACTS = "zoo.json"  # the member of a .keras file in which zoo says what the model's outputs mean
-FACTS_LIMIT = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -171,7 +165,7 @@ def _from_file(path: Path) -> _Classifier:
         preprocessing = Preprocessing.model_validate_json(json.dumps(rules)) if rules else _plain(model)
     except ValidationError as error:
         raise FormatError(
-            f"{file}: {FACTS}: preprocessing: {error.errors()[0]['msg']}; was it written by zoo?"
+            f"{file}: {finished.FACTS}: preprocessing: {error.errors()[0]['msg']}; was it written by zoo?"
         ) from None
     return _Classifier(model, labels, preprocessing, str(path))
 
@@ -180,36 +174,7 @@ def _facts(file: Path) -> dict[str, Any]:
     """What zoo wrote into a .keras file about its classes; nothing for a file of Keras's own."""
     if not file.is_file():
         raise UsageError(f"{file}: no such file; expected a .keras file or a fine-tuning run's folder")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if FACTS not in archive.namelist():
-                return {}
-            with archive.open(FACTS) as member:
-                raw = member.read(FACTS_LIMIT + 1)  # the size that the zip states is no bound on what it inflates to
-            if len(raw) > FACTS_LIMIT:
-                raise FormatError(f"{file}: {FACTS}: more than {FACTS_LIMIT} bytes; the file was not written by zoo")
-            facts = json.loads(raw)
-    # RuntimeError: encrypted, or JSON nested too deep; the others: damage that zipfile does not look for.
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        EOFError,
-        IndexError,
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:
-        raise FormatError(f"{file}: not a sound .keras file: {shown(str(error))}") from None
-    names, ids = (facts.get(key) for key in ("class_names", "class_ids")) if isinstance(facts, dict) else ((), None)
-    for found in (names, ids):
-        if found is not None and not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
-            raise FormatError(
-                f"{file}: {FACTS}: expected class names as a list of text; the file was not written by zoo"
-            )
-    if names is not None and ids is not None and len(names) != len(ids):
-        raise FormatError(f"{file}: {FACTS}: {len(names)} class names but {len(ids)} class ids")
-    return dict(facts)
+    return finished.facts(file)
 
 
 def _plain(model: Any) -> Preprocessing:

@@ -120,10 +120,10 @@ def reasons(place: HubPlace) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             raise  # of the disk: told by whoever knows the folder
-        raise PlaceError(f"huggingface_hub failed: {_short(error)}") from error
+        raise PlaceError(f"huggingface_hub failed: {short(error)}") from error
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
     """Returns an error as one printable line without logins, tokens and queries of addresses."""
     text = re.sub(r"://[^/\s@]*@", "://", " ".join(str(error).split()))
     text = re.sub(r"\?\S*|hf_\w+|(?i:bearer)\s+\S+", "...", text)
