@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +13,7 @@ import click
 
 from zoo import __version__, cli_cache, cli_push, cli_registry
 from zoo.cli_given import preprocessing_options
-from zoo.errors import ZooError
+from zoo.errors import ZooError, ZooWarning
 
 SECTIONS = {
     "Find a model": ("list", "info", "diff"),
@@ -114,8 +115,8 @@ def _facts(name: str) -> dict[str, Any]:
 
     if not os.environ.get("ZOO_REGISTRY"):
         built_in = index.open()
-        if name in built_in.names:
-            facts: dict[str, Any] = json.loads(built_in.card(built_in.names[name]))
+        if row := built_in.row(name):
+            facts: dict[str, Any] = json.loads(built_in.card(row))
             return facts
     from zoo import registry
 
@@ -327,6 +328,8 @@ def main() -> NoReturn:
     from zoo.quiet import silence
 
     silence()
+    warnings.filterwarnings("always", category=ZooWarning)
+    warnings.showwarning = _warn
     try:
         # click returns an exit code where --help or a failed write ends it early, else the command's None
         code = cli.main(prog_name="zoo", standalone_mode=False)
@@ -348,6 +351,17 @@ def main() -> NoReturn:
             raise
         code = _complain(f"unexpected {type(error).__name__}: {error}; ZOO_DEBUG=1 shows the traceback", 1)
     sys.exit(code)
+
+
+def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Prints what zoo itself warns of as one line, once; of others' only what the user asked to see."""
+    text = str(message) if issubclass(category, ZooWarning) else warnings.formatwarning(message, category, *where[:2])
+    if text not in _warned:
+        _warned.add(text)
+        click.echo("zoo: " + " ".join(text.split()) if issubclass(category, ZooWarning) else text, err=True)
+
+
+_warned: set[str] = set()
 
 
 def _complain(text: str, code: int) -> int:

@@ -43,6 +43,10 @@ class DataError(ZooError):
     """A data set cannot be trained or evaluated on."""
 
 
+class ZooWarning(UserWarning):
+    """Something works on, and the user should know: a name has changed, a registry of others is broken."""
+
+
 class UsageError(ZooError):
     """An argument is impossible; the message lists what is allowed."""
 

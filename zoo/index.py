@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import cache
-from zoo.errors import UsageError, ZooError
+from zoo.errors import UsageError, ZooError, ZooWarning
 
 if TYPE_CHECKING:
     from zoo.schema import ModelCard
@@ -54,12 +55,24 @@ class Index:
     cards: bytes
     """Cards as JSON, one a line; a row's `at` says where its card begins and how long it is."""
     names: dict[str, Row] = field(default_factory=dict)
-    """Name or alias -> row."""
+    """Name, alias or former name -> row."""
+
+    def row(self, name: str) -> Row | None:
+        """Returns the row of a name; says so if the model has another one by now."""
+        found = self.names.get(name)
+        if found is not None and name in found["former"]:
+            renamed(name, found["name"])
+        return found
 
     def card(self, row: Row) -> bytes:
         """Returns a card as JSON."""
         start, length = row["at"]
         return self.cards[start : start + length]
+
+
+def renamed(old: str, new: str) -> None:
+    """Warns that a model has another name than it had."""
+    warnings.warn(f"{old!r} is called {new!r} now; the old name works for the time being", ZooWarning, stacklevel=4)
 
 
 def open() -> Index:
@@ -73,6 +86,7 @@ def row(card: ModelCard) -> Row:
     return {
         "name": card.name,
         "aliases": list(card.aliases),
+        "former": list(card.former_names),
         "origin": card.origin,
         "family": card.family,
         "architecture": card.architecture,
@@ -202,7 +216,7 @@ def _compiled(digest: str, read: Callable[[], list[tuple[ModelCard, str]]]) -> I
             _sweep(place)
         except (OSError, ZooError):
             pass  # a read-only cache: compiled again the next time
-    return Index(rows, cards, {name: row for row in rows for name in (row["name"], *row["aliases"])})
+    return Index(rows, cards, {name: row for row in rows for name in (row["name"], *row["aliases"], *row["former"])})
 
 
 def _sweep(current: Path) -> None:

@@ -197,8 +197,8 @@ def read(registry: Registry) -> list[tuple[ModelCard, str]]:
 
 
 def _prefixed(card: ModelCard, prefix: str) -> ModelCard:
-    aliases = tuple(f"{prefix}/{alias}" for alias in card.aliases)
-    return card.model_copy(update={"name": f"{prefix}/{card.name}", "aliases": aliases})
+    others = {key: tuple(f"{prefix}/{name}" for name in getattr(card, key)) for key in ("aliases", "former_names")}
+    return card.model_copy(update={"name": f"{prefix}/{card.name}", **others})
 
 
 def validate(registry: Registry) -> int:

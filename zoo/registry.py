@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import cards, hub_cards, index, registries
-from zoo.errors import CardError, UnknownModelError, UsageError
+from zoo.errors import CardError, UnknownModelError, UsageError, ZooWarning
 from zoo.files import File
 from zoo.index import folder
 from zoo.schema import ModelCard
@@ -102,11 +102,13 @@ def info(name: str, *, offline: bool | None = None) -> ModelCard:
     if isinstance(name, str) and "/" in name:
         return _of_registry(name)
     built_in = index.open()
-    if name in built_in.names:
-        return _card(built_in.names[name]["name"])
+    if row := built_in.row(name):
+        return _card(row["name"])
     names = [*built_in.names]
     for card, _ in _others():
         if name in card.names:
+            if name in card.former_names:
+                index.renamed(name, card.name)
             return card
         names += card.names
     close = difflib.get_close_matches(str(name).lower(), names, 3, cutoff=0.5)
@@ -124,8 +126,8 @@ def _of_registry(name: str) -> ModelCard:
             f"no model is called {name!r}: no registry was added as {prefix!r}{known}; `zoo registry add` adds one"
         )
     opened = registries.open_(registry)
-    if name in opened.names:
-        return _built(opened.card(opened.names[name]))
+    if row := opened.row(name):
+        return _built(opened.card(row))
     close = difflib.get_close_matches(name.lower(), [*opened.names], 3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list '{registry.name}/*'` shows all")
@@ -139,7 +141,7 @@ def known() -> list[ModelCard]:
 
 def _complain(text: str) -> None:
     """Says what is wrong with another registry; the command line says it itself."""
-    warnings.warn(text, stacklevel=4)
+    warnings.warn(text, ZooWarning, stacklevel=4)
 
 
 def register(card_or_path: ModelCard | Mapping[str, Any] | str | os.PathLike[str]) -> ModelCard:
