@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import small_model
+from click.testing import CliRunner
 
 import zoo
 from zoo import cards, given, registry, storage
+from zoo.cli import cli
 from zoo.errors import FormatError, UnknownFactError, UsageError
 
 UNKNOWN = {"channel_order": "unknown", "mean": "unknown", "std": "unknown"}
@@ -119,6 +122,49 @@ def test_a_fact_that_the_card_has_already_changes_nothing_and_another_one_drops_
     assert (other.check, other.status, facts) == (None, "convertible", {"std": [2, 2, 2]})
     assert other.sources["preprocessing.std"] == "stated by the caller"
     assert cards.card(json.loads(other.model_dump_json(exclude_none=True))) == other
+
+
+def test_the_command_line_takes_the_same_facts(add: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = add(**UNKNOWN, resize="unknown")
+    image = tmp_path / "x.png"
+    PIL.Image.fromarray(IMAGE[0]).save(image)
+
+    def zoo_(*arguments: str) -> Any:
+        return CliRunner().invoke(cli, arguments)
+
+    facts = ["--channel-order", "BGR", "--mean", "10,20,30", "--std", "none"]
+    got = zoo_("get", "small-net", "--source", str(folder), *facts)
+    assert got.exit_code == 0, got.output
+    receipt = json.loads((Path(got.stdout.strip()) / "check.json").read_text())
+    assert receipt["given"] == {"channel_order": "BGR", "mean": [10, 20, 30], "std": "none"}
+    named = zoo_("predict", "small-net", str(image), "--json", *facts, "--resize", "square:8")
+    x = IMAGE[..., ::-1] - np.array([10.0, 20.0, 30.0])
+    best = json.loads(named.stdout)[0]["predictions"][0]
+    assert best["index"] == small_model.probabilities(x).argmax()
+    assert best["score"] == pytest.approx(small_model.probabilities(x).max(), abs=1e-5)
+    assert isinstance(zoo_("predict", "small-net", str(image)).exception, UnknownFactError)
+    for wrong in (["--mean", "a,b"], ["--resize", "short-side"], ["--channel-order", "RBG"], ["--value-range", "none"]):
+        refused = zoo_("get", "small-net", *wrong)
+        assert refused.exit_code == 2
+        assert wrong[0] in refused.output
+
+
+def test_fine_tuning_starts_from_what_the_caller_states(add: Any, tmp_path: Path) -> None:
+    folder = add(mean="unknown")
+    zoo.get("small-net", source=folder, mean=(1, 2, 3))
+    for name, value in (("dark", 40), ("light", 200)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(4):
+            PIL.Image.new("RGB", (8, 8), (value + number, value, value)).save(
+                tmp_path / "data" / name / f"{number}.png"
+            )
+    zoo.finetune("small-net", tmp_path / "data", output=tmp_path / "run", mean=(1, 2, 3), progress=False)
+    with zipfile.ZipFile(tmp_path / "run" / "model.keras") as archive:
+        about = json.loads(archive.read("zoo.json"))
+    assert about["stated_by_caller"] == {"mean": [1, 2, 3]}
+    assert about["license"]["weights"] == "MIT"
+    with pytest.raises(UsageError, match="mean: is for registered models"):
+        zoo.predict(tmp_path / "run", IMAGE, mean=(1, 2, 3))
 
 
 def test_a_mean_image_is_cut_at_its_centre_and_subtracted_inside_the_model(add: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from pydantic import ValidationError
 
-from zoo.errors import UnknownFactError, UsageError
+from zoo import artifact
+from zoo.errors import UnknownFactError, UsageError, ZooError
 from zoo.schema import ModelCard, Preprocessing
 
 if TYPE_CHECKING:
@@ -84,6 +86,15 @@ def apply(card: ModelCard, given: Mapping[str, Any]) -> tuple[ModelCard, dict[st
     if any(key in INSIDE for key in facts):
         change |= {"check": None, "status": "convertible" if card.status == "verified" else card.status}
     return card.model_copy(update=change), facts
+
+
+def key(card: ModelCard, folder: Path) -> str | None:
+    """Returns the key of a card with the facts that the caller of a converted model stated, None if there were none."""
+    try:
+        facts = json.loads((folder / artifact.RECEIPT).read_bytes())["given"]
+        return artifact.key(apply(card, facts)[0])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZooError):
+        return None
 
 
 def require(card: ModelCard, *, images: bool = False) -> None:

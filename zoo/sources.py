@@ -169,13 +169,13 @@ class UnsupportedSource(Strict):
 Source = Annotated[
     CaffeSource
     | CheckpointSource
-    | FinishedSource
     | KerasSource
     | MxnetSource
     | OnnxSource
     | PyTorchSource
     | TensorFlowSource
     | Torch7Source
-    | UnsupportedSource,
+    | UnsupportedSource
+    | FinishedSource,
     Field(discriminator="format"),
 ]

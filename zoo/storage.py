@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -235,17 +234,8 @@ def _models(known: _Known) -> Iterator[Entry]:
                 if cache.locked(path):
                     state = "in use"
                 elif card:
-                    state = "current" if path.name in (artifact.key(card), _stated(card, path)) else "outdated"
+                    state = "current" if path.name in (artifact.key(card), given.key(card, path)) else "outdated"
                 yield _entry("model", path, models=(name,), name=path.name, state=state)
-
-
-def _stated(card: ModelCard, folder: Path) -> str | None:
-    """Returns the key of a card with the facts that a converted model's caller stated, None if there were none."""
-    try:
-        facts = json.loads((folder / artifact.RECEIPT).read_bytes())["given"]
-        return artifact.key(given.apply(card, facts)[0])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZooError):
-        return None
 
 
 def _originals(known: _Known) -> Iterator[Entry]:

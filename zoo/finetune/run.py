@@ -46,8 +46,8 @@ class _Base:
     name: str
     preprocessing: Preprocessing
     training: Training | None
-    given: dict[str, Any]
-    """Facts of `preprocessing` that the caller stated."""
+    facts: dict[str, Any]
+    """What zoo.json says beside: facts of `preprocessing` that the caller stated, and the licence of the network."""
 
 
 def finetune(
@@ -207,7 +207,7 @@ def _run(
         "class_names": list(dataset.classes),
         "class_ids": None,
         "preprocessing": base.preprocessing.model_dump(mode="json"),
-        **({"stated_by_caller": base.given} if base.given else {}),
+        **base.facts,
     }
     result.write(
         folder,
@@ -230,7 +230,8 @@ def _base(model: Any, offline: bool | None, given: Given) -> _Base:
 
         card, facts = apply(registry.info(model), given)
         training = None if card.training == "unknown" else card.training
-        return _Base(library.load(model, offline=offline, **given), card.name, card.preprocessing, training, facts)
+        said = {"license": card.license.model_dump(mode="json"), **({"stated_by_caller": facts} if facts else {})}
+        return _Base(library.load(model, offline=offline, **given), card.name, card.preprocessing, training, said)
     import keras
 
     if not isinstance(model, keras.Model):
