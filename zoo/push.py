@@ -170,7 +170,7 @@ def _told(repo: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    from zoo.fetch.hub import short
+    from zoo.fetch.hub import short, unreachable
 
     status = getattr(getattr(error, "response", None), "status_code", None)
     reasons = {
@@ -184,7 +184,6 @@ def _reason(error: Exception) -> str:
         return reasons[status]
     if status is not None and status >= 500:
         return f"the hub fails ({status}); try again later"
-    names = {base.__name__ for base in type(error).__mro__}
-    if names & {"ConnectError", "ConnectTimeout", "ConnectionError", "OfflineModeIsEnabled"}:
+    if unreachable(error):
         return "no network, or the hub cannot be reached; check HF_ENDPOINT and the connection"
     return f"huggingface_hub failed: {short(error)}"

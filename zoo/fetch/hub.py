@@ -120,7 +120,15 @@ def reasons(place: HubPlace) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             raise  # of the disk: told by whoever knows the folder
+        if unreachable(error):
+            raise PlaceError("no network, or the hub cannot be reached") from error
         raise PlaceError(f"huggingface_hub failed: {short(error)}") from error
+
+
+def unreachable(error: Exception) -> bool:
+    """Returns whether an error says that there is no way to the hub, whatever library speaks HTTP."""
+    names = {base.__name__ for base in type(error).__mro__}
+    return bool(names & {"ConnectError", "ConnectTimeout", "ConnectionError", "OfflineModeIsEnabled"})
 
 
 def short(error: Exception) -> str:
