@@ -90,7 +90,7 @@ class _Git:
             **{
                 key: value
                 for key, value in os.environ.items()
-                if not key.startswith("GIT_") or key.startswith("GIT_SSL")
+                if not key.startswith("GIT_") or key.startswith(("GIT_SSL", "GIT_EXEC_PATH"))
             },
             "GIT_ALLOW_PROTOCOL": address.partition(":")[0],
             "GIT_TERMINAL_PROMPT": "0",

@@ -114,12 +114,8 @@ def fetch(parsed: Parsed, name: str) -> Fetched:
         FetchError: it cannot be had.
         CardError: it holds more than a registry may, or a link.
     """
-    if parsed.kind in ("git", "web", "hub") and os.environ.get("ZOO_OFFLINE", "").lower() not in (
-        "",
-        "0",
-        "false",
-        "no",
-    ):
+    offline = os.environ.get("ZOO_OFFLINE", "").lower() not in ("", "0", "false", "no", "off")
+    if offline and parsed.kind in ("git", "web", "hub"):
         raise FetchError(f"{parsed.source}: offline (ZOO_OFFLINE); go online to add or update it")
     if parsed.kind == "folder":
         return Fetched(root=_root(Path(parsed.source)))
