@@ -27,7 +27,11 @@ if TYPE_CHECKING:
         UsageError,
         ZooError,
     )
+    from zoo.evaluate import evaluate
+    from zoo.evaluation import Evaluation
+    from zoo.export import Export, export
     from zoo.finetune import FinetuneResult, Plan, finetune
+    from zoo.finetune.advise import Advice, advise
     from zoo.library import convert, get, load, preprocess, verify
     from zoo.predict import Prediction, predict
     from zoo.push import push
@@ -49,7 +53,11 @@ _HOME = {
         "UsageError",
         "ZooError",
     ),
+    "zoo.evaluate": ("evaluate",),
+    "zoo.evaluation": ("Evaluation",),
+    "zoo.export": ("Export", "export"),
     "zoo.finetune": ("FinetuneResult", "Plan", "finetune"),
+    "zoo.finetune.advise": ("Advice", "advise"),
     "zoo.library": ("convert", "get", "load", "preprocess", "verify"),
     "zoo.predict": ("Prediction", "predict"),
     "zoo.push": ("push",),
@@ -59,8 +67,11 @@ _HOME = {
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Advice",
     "CardError",
     "DataError",
+    "Evaluation",
+    "Export",
     "FetchError",
     "FinetuneResult",
     "FormatError",
@@ -74,8 +85,11 @@ __all__ = [
     "UnsupportedError",
     "UsageError",
     "ZooError",
+    "advise",
     "convert",
     "diff",
+    "evaluate",
+    "export",
     "finetune",
     "get",
     "info",
@@ -102,7 +116,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps `zoo.predict`, `zoo.finetune` and `zoo.push` functions: importing modules so named would rebind them."""
+    """Keeps `zoo.predict` and its like the functions: importing the modules of these names would rebind them."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _MODULE and isinstance(value, ModuleType)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -11,21 +12,31 @@ from typing import Any, NoReturn
 
 import click
 
-from zoo import __version__, cli_cache, cli_push, cli_registry
+from zoo import __version__
 from zoo.cli_given import preprocessing_options
+from zoo.cli_options import as_json_option, offline_option
 from zoo.errors import ZooError, ZooWarning
 
 SECTIONS = {
     "Find a model": ("list", "info", "diff"),
-    "Use it": ("get", "predict", "verify"),
-    "Make one": ("finetune", "push", "convert", "architectures"),
+    "Use it": ("get", "predict", "evaluate", "export", "verify"),
+    "Make one": ("advise", "finetune", "lr-find", "push", "convert", "architectures"),
     "See it work": ("demo",),
     "Keep house": ("cache", "registry"),
 }
+ELSEWHERE = {
+    "advise": "zoo.cli_evaluate:advise",
+    "cache": "zoo.cli_cache:cache",
+    "evaluate": "zoo.cli_evaluate:evaluate",
+    "export": "zoo.cli_export:export",
+    "finetune": "zoo.cli_finetune:finetune",
+    "lr-find": "zoo.cli_finetune:lr_find",
+    "push": "zoo.cli_push:push",
+    "registry": "zoo.cli_registry:registry",
+}
+"""Commands with modules of their own, imported when one is asked for."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-offline_option = click.option("--offline", is_flag=True, default=None, help="Never use the network (or ZOO_OFFLINE=1).")
 sandbox_option = click.option(
     "--sandbox/--no-sandbox",
     default=None,
@@ -49,7 +60,16 @@ def _shape(context: click.Context, option: click.Parameter, value: str | None) -
 
 
 class _Grouped(click.Group):
-    """Lists the commands under headings, in the order in which they are needed."""
+    """Lists the commands under headings, in the order in which they are needed; imports some when asked for them."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in ELSEWHERE and cmd_name not in self.commands:
+            module, name = ELSEWHERE[cmd_name].split(":")
+            self.commands[cmd_name] = getattr(importlib.import_module(module), name)
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *ELSEWHERE})
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -60,7 +80,8 @@ class _Grouped(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(80)) for name in names])
+                found = [(name, self.get_command(ctx, name)) for name in names]
+                formatter.write_dl([(name, command.get_short_help_str(80)) for name, command in found if command])
 
 
 @click.group(cls=_Grouped, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -227,35 +248,6 @@ def verify(name: str, against: str | None, offline: bool | None, as_json: bool) 
 
 
 @cli.command()
-@click.argument("name")
-@click.argument("data", metavar="DATA_DIR")
-@click.option("-o", "--output", required=True, metavar="RUN_DIR", help="New folder for the model and its metrics.")
-@click.option("--strategy", default="auto", show_default=True, help="auto, linear, head or blocks.")
-@click.option("--epochs", type=int, help="Most epochs; the plan chooses if left out.")
-@click.option("--batch-size", type=int, help="Images per step; the plan chooses if left out.")
-@click.option("--learning-rate", type=float, help="Peak learning rate; the plan chooses if left out.")
-@click.option("--validation", type=float, default=0.2, show_default=True, help="Share of images held out.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Decides split, order and augmentation.")
-@click.option("--no-augment", "augment", is_flag=True, flag_value=False, default=True, help="Train on images as is.")
-@click.option(
-    "--mixed-precision/--no-mixed-precision", default=None, help="16-bit arithmetic; the plan chooses if left out."
-)
-@click.option("--dry-run", is_flag=True, help="Stop after the plan.")
-@offline_option
-@as_json_option
-@preprocessing_options
-def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
-    """Fine-tune on DATA_DIR, a folder with one subfolder of images per class."""
-    from zoo import show
-    from zoo.finetune import finetune as run
-
-    result = run(name, data, report=None if as_json else click.echo, **choices)
-    if as_json:
-        path = None if result.path is None else str(result.path)
-        click.echo(show.as_json({"path": path, "metrics": result.metrics, "plan": result.plan.as_json()}))
-
-
-@cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @click.option("-o", "--output", required=True, metavar="OUT.keras", help="File to write.")
 @click.option(
@@ -316,11 +308,6 @@ def demo(output: str) -> None:
     from zoo.demo import run
 
     run(Path(output), click.echo)
-
-
-cli.add_command(cli_cache.cache)
-cli.add_command(cli_push.push)
-cli.add_command(cli_registry.registry)
 
 
 def main() -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from pydantic import ValidationError
 
@@ -95,6 +95,27 @@ def key(card: ModelCard, folder: Path) -> str | None:
         return artifact.key(apply(card, facts)[0])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZooError):
         return None
+
+
+def split(options: Mapping[str, Any]) -> tuple[Given, dict[str, Any]]:
+    """Returns the keywords that state facts, and the others."""
+    stated = {key: value for key, value in options.items() if key in Given.__annotations__}
+    return cast(Given, stated), {key: value for key, value in options.items() if key not in stated}
+
+
+def flags(given: Mapping[str, Any]) -> list[str]:
+    """Returns the words that say the same on the command line."""
+    words = []
+    for key, value in given.items():
+        if value is None:
+            continue
+        text = _plain(value)
+        if isinstance(text, dict):
+            text = ":".join(f"{part:g}" if isinstance(part, int | float) else str(part) for part in text.values())
+        elif isinstance(text, list):
+            text = ",".join(f"{number:g}" for number in text)
+        words += [f"--{key.replace('_', '-')}", str(text)]
+    return words
 
 
 def require(card: ModelCard, *, images: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pydantic import ValidationError
 
 from zoo import finished
-from zoo.errors import DataError, FormatError, UsageError
+from zoo.errors import DataError, FormatError, UsageError, ZooError
 from zoo.given import INSIDE, Given, apply, require
 from zoo.schema import Preprocessing, ShortSide
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.preprocessing import Image
+    from zoo.schema import ModelCard
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,24 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class _Classifier:
+class Classifier:
+    """A network and what is known of it.
+
+    Args:
+        model: RGB 0..255 (N, H, W, 3) in, scores (N, classes) out.
+        labels: (id, name) per output; None where nobody says.
+        preprocessing: how images are brought to its size.
+        name: for messages.
+        facts: what the file says about itself (its member zoo.json), or what such a file would say.
+        card: of the registered model that it is; None for a fine-tuned one, or one of the user's own.
+    """
+
     model: Any
     labels: list[tuple[str, str]] | None
     preprocessing: Preprocessing
     name: str
+    facts: dict[str, Any]
+    card: ModelCard | None
 
 
 def predict(
@@ -94,14 +108,18 @@ def predict(
     todo = _expand(images)
     if not todo:
         return []
-    classifier = _classifier(model, offline, given)
+    if isinstance(model, str) and _path(model) is None:
+        from zoo import registry
+
+        require(apply(registry.info(model, offline=offline), given)[0], images=True)
+    chosen = classifier(model, offline, **given)
     answers: list[list[Prediction]] = []
     for start in range(0, len(todo), batch_size):
         chunk = todo[start : start + batch_size]
         batch = preprocess(
-            classifier.preprocessing, chunk, resize=given.get("resize"), interpolation=given.get("interpolation")
+            chosen.preprocessing, chunk, resize=given.get("resize"), interpolation=given.get("interpolation")
         )
-        answers += _best(_scores(classifier, batch), classifier, top)
+        answers += _best(scores(chosen, batch), chosen, top)
     return answers
 
 
@@ -121,35 +139,67 @@ def _expand(images: Image | Iterable[Image]) -> list[Any]:
     return found
 
 
-def _classifier(model: Any, offline: bool | None, given: Given) -> _Classifier:
+def check(model: str | os.PathLike[str] | keras.Model, offline: bool | None = None) -> None:
+    """Tells a model that is not there before anything takes time.
+
+    Raises:
+        UnknownModelError: no such model.
+        UsageError: no such file.
+    """
     if isinstance(model, str | os.PathLike):
-        path = Path(model)
-        if not (isinstance(model, os.PathLike) or path.suffix == ".keras" or (path / "model.keras").is_file()):
-            return _from_registry(str(model), offline, given)
+        path = _path(model)
+        if path is None:
+            from zoo import registry
+
+            registry.info(str(model), offline=offline)
+        else:
+            _facts(path)
+
+
+def classifier(
+    model: str | os.PathLike[str] | keras.Model, offline: bool | None = None, **given: Unpack[Given]
+) -> Classifier:
+    """Loads what `predict` takes as a model; `given` as there.
+
+    Raises:
+        FormatError: the file is damaged, or was not written by Keras.
+        UnknownFactError: no source gives a fact about the model's preprocessing, and `given` does not either.
+        UnknownModelError: no such model.
+        UsageError: it is no network of one image.
+    """
+    file = _path(model) if isinstance(model, str | os.PathLike) else None
+    if isinstance(model, str | os.PathLike) and file is None:
+        return _from_registry(str(model), offline, given)
     inside = [key for key in INSIDE if given.get(key) is not None]
     if inside:
         raise UsageError(f"{inside[0]}: is for registered models; this one has its preprocessing inside")
-    if isinstance(model, str | os.PathLike):
-        return _from_file(Path(model))
+    if file is not None:
+        return _from_file(file, str(model))
     if not hasattr(model, "input_shape"):
         raise UsageError(
             f"model: expected a name, a run folder, a .keras file or a Keras model, got {type(model).__name__}"
         )
-    return _Classifier(model, None, _plain(model), getattr(model, "name", "model"))
+    return Classifier(model, None, _plain(model), getattr(model, "name", "model"), {}, None)
 
 
-def _from_registry(name: str, offline: bool | None, given: Given) -> _Classifier:
+def _path(model: str | os.PathLike[str]) -> Path | None:
+    """The .keras file that is meant; None for a name of the registry."""
+    path = Path(model)
+    if isinstance(model, os.PathLike) or path.suffix == ".keras" or (path / "model.keras").is_file():
+        return path / "model.keras" if path.is_dir() else path
+    return None
+
+
+def _from_registry(name: str, offline: bool | None, given: Given) -> Classifier:
     from zoo import library, registry
 
-    card = registry.info(name)
-    require(apply(card, given)[0], images=True)
-    return _Classifier(
-        library.load(name, offline=offline, **given), registry.labels(card), card.preprocessing, card.name
-    )
+    card = registry.info(name, offline=offline)
+    rules = apply(card, given)[0].preprocessing
+    model = library.load(name, offline=offline, **given)
+    return Classifier(model, registry.labels(card), rules, card.name, library.about(card, given), card)
 
 
-def _from_file(path: Path) -> _Classifier:
-    file = path / "model.keras" if path.is_dir() else path
+def _from_file(file: Path, name: str) -> Classifier:
     facts = _facts(file)
     import keras
 
@@ -167,7 +217,20 @@ def _from_file(path: Path) -> _Classifier:
         raise FormatError(
             f"{file}: {finished.FACTS}: preprocessing: {error.errors()[0]['msg']}; was it written by zoo?"
         ) from None
-    return _Classifier(model, labels, preprocessing, str(path))
+    return Classifier(model, labels, preprocessing, name, facts, _card(facts))
+
+
+def _card(facts: Mapping[str, Any]) -> ModelCard | None:
+    """The card of the registered model that a file is a copy of; a fine-tuned one says by what it was made."""
+    from zoo import registry
+
+    name = facts.get("model")
+    if not isinstance(name, str) or "made_by" in facts:
+        return None
+    try:
+        return registry.info(name, offline=True)
+    except ZooError:  # a registry that is not at hand today
+        return None
 
 
 def _facts(file: Path) -> dict[str, Any]:
@@ -200,18 +263,19 @@ def _plain(model: Any) -> Preprocessing:
     )
 
 
-def _scores(classifier: _Classifier, batch: np.ndarray) -> np.ndarray:
+def scores(classifier: Classifier, batch: np.ndarray) -> np.ndarray:
+    """Returns (N, classes) for images (N, H, W, 3) at the network's size, after checking that it is a classifier's."""
     import numpy as np
 
-    scores = np.asarray(classifier.model.predict_on_batch(batch))
-    if scores.ndim != 2:
-        raise UsageError(f"{classifier.name}: expected a classifier with outputs (N, classes), got {scores.shape}")
-    if classifier.labels is not None and len(classifier.labels) != scores.shape[1]:
-        raise FormatError(f"{classifier.name}: {scores.shape[1]} outputs but {len(classifier.labels)} class names")
-    return scores
+    found = np.asarray(classifier.model.predict_on_batch(batch))
+    if found.ndim != 2:
+        raise UsageError(f"{classifier.name}: expected a classifier with outputs (N, classes), got {found.shape}")
+    if classifier.labels is not None and len(classifier.labels) != found.shape[1]:
+        raise FormatError(f"{classifier.name}: {found.shape[1]} outputs but {len(classifier.labels)} class names")
+    return found
 
 
-def _best(scores: np.ndarray, classifier: _Classifier, top: int) -> list[list[Prediction]]:
+def _best(scores: np.ndarray, classifier: Classifier, top: int) -> list[list[Prediction]]:
     import numpy as np
 
     labels = classifier.labels or [(str(index), str(index)) for index in range(scores.shape[1])]

@@ -19,13 +19,16 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_silenced = False
 
 
 def silence() -> None:
     """Hides Python warnings and TensorFlow's messages from now on, except what the user asked to see."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    global _silenced
     if LEVEL not in os.environ:
+        _silenced = True
         os.environ[LEVEL] = "3"
         sys.meta_path.insert(0, _TensorFlow())
 
@@ -50,6 +53,16 @@ class _TensorFlow(MetaPathFinder):
 
         spec.loader.exec_module = quietly  # type: ignore[method-assign]
         return spec
+
+
+@contextmanager
+def converting() -> Iterator[None]:
+    """Keeps what a converter's shared libraries write off the terminal, where `silence` was asked for."""
+    if not _silenced:
+        yield
+        return
+    with _stderr_aside():
+        yield
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def compare(data: Path, test: Path, images: int, args: argparse.Namespace, work:
         result = zoo.finetune(MODEL, data, output=run, strategy=strategy, epochs=args.epochs, seed=args.seed)
         seconds = time.time() - started
         model, names, _ = load_run(run)
-        answers = model.predict(zoo.preprocess(MODEL, [test / path for path in tested.paths]), verbose=0)
+        answers = model.predict(zoo.preprocess(MODEL, [test / path for path in tested.items]), verbose=0)
         truth = np.array([names.index(tested.classes[label]) for label in tested.labels])
         say(
             images=images, by=f"zoo {strategy}", test=float((answers.argmax(axis=1) == truth).mean()),
@@ -86,7 +86,7 @@ def compare(data: Path, test: Path, images: int, args: argparse.Namespace, work:
     if args.torch and last:
         run, names, truth = last
         rows = list(csv.DictReader((run / "split.csv").open()))
-        arrays = {"test": (zoo.preprocess(MODEL, [test / path for path in tested.paths]), truth)}
+        arrays = {"test": (zoo.preprocess(MODEL, [test / path for path in tested.items]), truth)}
         for part in ("training", "validation"):
             mine = [row for row in rows if row["part"] == part]
             labels = np.array([names.index(row["class"]) for row in mine])

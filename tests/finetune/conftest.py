@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             crop = picture.crop((left, top, left + side, top + side)).resize((192, 192))
             crop.save(folder / name / f"{number}.jpg", quality=90)
     return folder
+
+
+@pytest.fixture
+def few(digits: Path, tmp_path: Path) -> Path:
+    """A copy of the first six images of the first two digits, to spoil or to name in tables."""
+    for place in ("digit-0", "digit-1"):
+        (tmp_path / "few" / place).mkdir(parents=True)
+        for path in sorted((digits / place).iterdir())[:6]:
+            shutil.copy(path, tmp_path / "few" / place)
+    return tmp_path / "few"
+
+
+@pytest.fixture
+def folder(photos: Path, tmp_path: Path) -> Path:
+    """A copy of the photographs to spoil."""
+    return Path(shutil.copytree(photos, tmp_path / "data"))
 
 
 @pytest.fixture

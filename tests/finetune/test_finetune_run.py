@@ -15,7 +15,7 @@ import pytest
 
 import zoo
 from zoo.errors import DataError, FormatError, UsageError
-from zoo.finetune.result import load_run, measure
+from zoo.finetune.result import load_run
 from zoo.preprocessing import load_image, resize_and_crop
 
 LOAD = """
@@ -46,9 +46,12 @@ def test_a_real_network_learns_photographs(photos: Path, tmp_path: Path, strateg
     assert result.plan.strategy == strategy
     assert sorted(path.name for path in run.iterdir()) == [
         "history.csv",
+        "log.txt",
         "metrics.json",
         "model.keras",
         "plan.json",
+        "predictions.csv",
+        "report.html",
         "split.csv",
     ]
     metrics = json.loads((run / "metrics.json").read_text())
@@ -105,6 +108,36 @@ def test_skipped_files_are_in_plan_and_metrics(digits: Path, network: Any, tmp_p
     assert "zzz" not in (tmp_path / "run" / "split.csv").read_text()
 
 
+def test_a_table_gives_the_parts_and_its_test_part_is_left_alone(digits: Path, network: Any, tmp_path: Path) -> None:
+    lines = ["file,class,split"]
+    for path in sorted(digits.glob("*/*.png")):
+        part = {"0": "test", "1": "val", "5": "val"}.get(path.stem[-1], "train")
+        lines.append(f"{path},{path.parent.name},{part}")
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    run = tmp_path / "run"
+    result = zoo.finetune(network, tmp_path / "data.csv", output=run, strategy="linear", progress=False)
+    assert (result.plan.training, result.plan.validation) == (36, 12)
+    assert result.plan.data == str(tmp_path / "data.csv")
+    with open(run / "split.csv", newline="") as file:
+        written = [",".join(row.values()) for row in csv.DictReader(file)]
+    names = {"test": "test", "val": "validation", "train": "training"}
+    assert written == [f"{line.rpartition(',')[0]},{names[line.rpartition(',')[2]]}" for line in lines[1:]]
+
+
+def test_arrays_are_fine_tuned_on_and_doubts_are_in_the_plan(network: Any, tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8)[labels < 3][:60]
+    data = {"images": images, "labels": labels[labels < 3][:60], "classes": ["zero", "one", "two", "three"]}
+    result = zoo.finetune(network, data, output=tmp_path / "run", strategy="linear", augment="none", progress=False)
+    assert list(result.plan.classes) == result.metrics["classes"] == ["zero", "one", "two"]
+    assert result.metrics["accuracy"] > 0.7
+    note = "1 class(es) without an image are left out: 'three'."
+    assert json.loads((tmp_path / "run" / "plan.json").read_text())["notes"] == [note]
+    assert f"note: {note}" in str(result.plan)
+
+
 def test_a_dry_run_writes_nothing(digits: Path, network: Any, tmp_path: Path) -> None:
     said: list[str] = []
     result = zoo.finetune(network, digits, output=tmp_path / "run", dry_run=True, report=said.append, progress=False)
@@ -124,7 +157,7 @@ def test_a_folder_with_something_in_it_is_not_written_to(digits: Path, network: 
 
 def test_an_empty_folder_is_used(digits: Path, network: Any, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    zoo.finetune(network, digits, output=tmp_path / "run", strategy="linear", augment=False, progress=False)
+    zoo.finetune(network, digits, output=tmp_path / "run", strategy="linear", augment="none", progress=False)
     assert (tmp_path / "run" / "model.keras").is_file()
 
 
@@ -156,7 +189,7 @@ def test_a_failure_in_the_middle_leaves_nothing(digits: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("model", [3, None])
 def test_what_is_no_model_is_refused(digits: Path, tmp_path: Path, model: Any) -> None:
-    with pytest.raises(UsageError, match=r"expected a registered name or a keras\.Model"):
+    with pytest.raises(UsageError, match=r"expected a registered name, a run or a keras\.Model"):
         zoo.finetune(model, digits, output=tmp_path / "run", progress=False)
 
 
@@ -173,18 +206,3 @@ def test_a_folder_that_is_no_run_is_said(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_text("nothing")
     with pytest.raises(FormatError, match="is not the model of a fine-tuning run"):
         load_run(tmp_path)
-
-
-def test_metrics_count_what_they_say() -> None:
-    names = tuple("abcdef")
-    labels = np.array([0, 0, 1, 5])
-    probabilities = np.full((4, 6), 0.1)
-    probabilities[[0, 1, 2], [0, 1, 1]] = 0.5
-    probabilities[3] = [0.3, 0.2, 0.2, 0.2, 0.1, 0.0]
-    found = measure(probabilities, labels, names)
-    assert found["accuracy"] == 0.5
-    assert found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 0) / 3)
-    assert found["top5"] == 0.75
-    assert found["per_class"]["a"] == {"images": 2, "accuracy": 0.5}
-    assert found["confusion"][0][:2] == [1, 1]
-    assert found["confusion"][5][0] == 1

@@ -1,22 +1,33 @@
-"""Fine-tuning: a folder of images and a pretrained network in, one Keras classifier out."""
+"""Fine-tuning: images and a pretrained network in, one Keras classifier out.
+
+Names are imported when they are first used: the command line reads the options without what it takes to train.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from zoo.finetune.plan import Plan
-from zoo.finetune.run import FinetuneResult, finetune
-
 if TYPE_CHECKING:
+    from zoo.finetune.plan import Plan
+    from zoo.finetune.rates import lr_find
     from zoo.finetune.result import load_run
+    from zoo.finetune.run import FinetuneResult, finetune
+    from zoo.finetune.wishes import Wishes
 
-__all__ = ["FinetuneResult", "Plan", "finetune", "load_run"]
+__all__ = ["FinetuneResult", "Plan", "Wishes", "finetune", "load_run", "lr_find"]
+
+_HOME = {
+    "FinetuneResult": "run",
+    "Plan": "plan",
+    "Wishes": "wishes",
+    "finetune": "run",
+    "load_run": "result",
+    "lr_find": "rates",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # load_run needs keras, which the names above do not import until they run.
-    if name == "load_run":
-        from zoo.finetune.result import load_run
-
-        return load_run
-    raise AttributeError(f"module 'zoo.finetune' has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'zoo.finetune' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"zoo.finetune.{_HOME[name]}"), name)

@@ -88,7 +88,7 @@ def solve(
         seed: decides the folds.
     """
     names = tuple(features)
-    sample = _sample(labels, seed)
+    sample = subset(labels, seed)
     folds = _folds(labels[sample], seed)
     if not folds:
         choice = _Choice(names, "logistic", 10.0, view_sets[-1])
@@ -141,7 +141,7 @@ def best_views(
         view_sets: sets of views; of equals the last is taken.
         seed: decides the folds.
     """
-    sample = _sample(labels, seed, SAMPLE // 2)
+    sample = subset(labels, seed, SAMPLE // 2)
     folds = _folds(labels[sample], seed)
     if not folds or len(view_sets) == 1:
         return view_sets[-1], {}
@@ -152,6 +152,24 @@ def best_views(
         means[views] = _validate(choice, some, labels[sample], folds[:3], classes)[0].mean
     best = max(reversed(view_sets), key=lambda views: means[views])
     return best, {f"{len(views)} view(s)": round(mean, 4) for views, mean in means.items()}
+
+
+def probe(features: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Score | None:
+    """Returns the accuracy of one logistic regression, cross-validated; None where no class has two images.
+
+    Args:
+        features: (n, f).
+        labels: (n,) integers.
+        classes: number of classes.
+        seed: decides the folds.
+    """
+    folds = _folds(labels, seed)
+    if not folds:
+        return None
+    choice = _Choice(("features",), "logistic", 10.0, (0,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # scikit-learn wonders about many classes with few images each
+        return _validate(choice, {"features": features[None]}, labels, folds, classes)[0]
 
 
 def scaling(groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -262,7 +280,7 @@ def _folds(labels: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]
     return [(np.concatenate([several[training], alone]), several[held_out]) for training, held_out in splits]
 
 
-def _sample(labels: np.ndarray, seed: int, size: int = SAMPLE) -> np.ndarray:
+def subset(labels: np.ndarray, seed: int, size: int = SAMPLE) -> np.ndarray:
     """Positions of at most `size` images, every class by its share."""
     if len(labels) <= size:
         return np.arange(len(labels))

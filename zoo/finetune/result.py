@@ -1,57 +1,144 @@
-"""The run folder: the model, how good it is, how it was made."""
+"""What a run leaves: the model, how good it is, how it was made."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import platform
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from zoo import library
 from zoo.errors import FormatError, ZooError
-from zoo.finetune.data import Dataset
+from zoo.finetune import data as data_module
 from zoo.finetune.features import predict
-from zoo.finetune.plan import Plan
+from zoo.finetune.folder import COLUMNS, MODEL, write_csv, write_json
+from zoo.finetune.metrics import measure
 from zoo.schema import Preprocessing
 
-MODEL = "model.keras"
+if TYPE_CHECKING:
+    from zoo.finetune.base import Base
+    from zoo.finetune.crossvalidate import Folds
+    from zoo.finetune.strategies import Outcome, Task
 
 
-def measure(probabilities: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Compares answers with labels.
+@dataclass
+class Ending:
+    """A trained run on its way into its folder.
 
     Args:
-        probabilities: (N, classes).
-        labels: (N,) integers.
-        classes: their names.
-
-    Returns:
-        accuracy, balanced_accuracy (mean over classes), top5 (None with five classes or fewer), loss (mean negative log
-        likelihood), per class: images and accuracy, and the confusion matrix, rows true and columns answered.
+        base: the pretrained network's facts.
+        dataset: the images.
+        classes: names of the result's outputs.
+        parts: which images were trained on.
+        task: what was worked on.
+        outcome: what the strategy made.
+        folds: what cross-validation found, if it was asked for.
+        command: repeats the run.
     """
-    answers = probabilities.argmax(axis=1)
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (labels, answers), 1)
-    totals = confusion.sum(axis=1)
-    right = np.diag(confusion) / np.maximum(totals, 1)
-    own = probabilities[np.arange(len(labels)), labels]
-    rank = (probabilities > own[:, None]).sum(axis=1)
-    return {
-        "accuracy": float((answers == labels).mean()),
-        "balanced_accuracy": float(right[totals > 0].mean()),
-        "top5": float((rank < 5).mean()) if len(classes) > 5 else None,
-        "loss": float(-np.log(np.maximum(own, 1e-12)).mean()),
-        "per_class": {
-            name: {"images": int(total), "accuracy": float(share)}
-            for name, total, share in zip(classes, totals, right, strict=True)
-        },
-        "confusion": confusion.tolist(),
-    }
+
+    base: Base
+    dataset: data_module.Dataset
+    classes: tuple[str, ...]
+    parts: data_module.Split
+    task: Task
+    outcome: Outcome
+    folds: Folds | None
+    command: str
+
+    def measure(self, seconds: dict[str, float], kept: dict[str, Any] | None) -> tuple[keras.Model, dict[str, Any]]:
+        """Returns the final model, calibrated if that was asked for, and its metrics."""
+        from zoo.finetune import calibration
+
+        model, task, plan, parts = self.outcome.model, self.task, self.task.plan, self.parts
+        labels = task.labels
+        self.answers = predict(model, task.images, parts.validation)
+        found = calibration.calibrate(self.answers, labels[parts.validation], seed=plan.seed)
+        if plan.calibrate:
+            model = calibration.apply(model, found.temperature)
+            self.answers = calibration.scale(self.answers, found.temperature)
+        score = self.outcome.found.pop("cross_validation", None)
+        if self.folds is not None:
+            score = {**self.folds.summary(), "of": "plan"}
+        test = None
+        if len(parts.test):
+            answers = predict(model, task.images, parts.test)
+            test = {"images": len(parts.test), **measure(answers, labels[parts.test], self.classes)}
+        return model, {
+            **measure(self.answers, labels[parts.validation], self.classes),
+            "model": self.base.name,
+            "strategy": plan.strategy,
+            "measured_on": f"{len(parts.validation)} images held out, never trained on",
+            "training_images": len(parts.training),
+            "validation_images": len(parts.validation),
+            "classes": list(self.classes),
+            "chosen": self.outcome.found,
+            "cross_validation": score,
+            "folds": None if self.folds is None else self.folds.rows,
+            "test": test,
+            "keep_classes": kept,
+            "calibration": {**asdict(found), "chance": list(found.chance), "applied": plan.calibrate},
+            "skipped": plan.skipped,
+            "notes": plan.notes,
+            "seconds": seconds,
+            "parameters": model.count_params(),
+            "versions": versions(),
+            "command": self.command,
+        }
+
+    def write(self, folder: Path, model: keras.Model, metrics: dict[str, Any]) -> None:
+        """Writes every file of a run into an existing folder, and loads the model again as its user will.
+
+        Raises:
+            ZooError: the saved model cannot be loaded, or gives other numbers.
+        """
+        from zoo.finetune import report
+        from zoo.finetune.record import Record
+
+        labels, names = self.task.labels, np.full(len(self.dataset.items), "training", object)
+        names[self.parts.validation], names[self.parts.test] = "validation", "test"
+        facts = {
+            "model": self.base.name,
+            "made_by": "zoo finetune",
+            "strategy": self.task.plan.strategy,
+            "class_names": list(self.classes),
+            "class_ids": None,
+            "preprocessing": self.base.preprocessing.model_dump(mode="json"),
+            **self.base.facts,
+        }
+        library.export(model, folder / MODEL, facts)
+        self._check(folder / MODEL, model)
+        write_json(folder / "metrics.json", metrics)
+        write_json(folder / "plan.json", self.task.plan.as_json())
+        split = [
+            {"path": item, "class": self.classes[label], "part": part}
+            for item, label, part in zip(self.dataset.items, labels, names, strict=True)
+        ]
+        write_csv(folder / "split.csv", split, ("path", "class", "part"))
+        write_csv(folder / "history.csv", self.outcome.history, COLUMNS)
+        measured, probabilities = self.parts.validation, self.answers
+        if self.folds is not None:
+            measured, probabilities = self.folds.positions, self.folds.probabilities
+        report.write(
+            Record(
+                self.task.plan, metrics, self.outcome.history, self.classes, self.dataset.items, labels, names,
+                measured, probabilities, self.task.images, model, self.command,
+            ),
+            folder,
+        )  # fmt: skip
+
+    def _check(self, path: Path, model: keras.Model) -> None:
+        again = keras.saving.load_model(path, safe_mode=True, compile=False)
+        some = self.parts.validation[:8]
+        worst = float(np.abs(predict(model, self.task.images, some) - predict(again, self.task.images, some)).max())
+        if not worst < 1e-4:
+            raise ZooError(
+                f"{path.name}: the saved model gives other probabilities (by {worst:.1e}); please report this"
+            )
 
 
 def versions() -> dict[str, str]:
@@ -70,45 +157,6 @@ def versions() -> dict[str, str]:
         "scikit-learn": sklearn.__version__,
         "numpy": np.__version__,
     }
-
-
-def write(
-    folder: Path,
-    model: keras.Model,
-    *,
-    plan: Plan,
-    metrics: dict[str, Any],
-    facts: dict[str, Any],
-    history: list[dict[str, Any]],
-    dataset: Dataset,
-    validation: np.ndarray,
-    sample: np.ndarray,
-) -> None:
-    """Writes every file of a run into an existing folder, and loads the model again as its user will.
-
-    Raises:
-        ZooError: the saved model cannot be loaded, or gives other numbers.
-    """
-    library.export(model, folder / MODEL, facts)
-    again = keras.saving.load_model(folder / MODEL, safe_mode=True, compile=False)
-    positions = np.arange(len(sample))
-    worst = float(np.abs(predict(model, sample, positions) - predict(again, sample, positions)).max())
-    if not worst < 1e-4:
-        raise ZooError(f"{folder.name}: the saved model gives other probabilities (by {worst:.1e}); please report this")
-    _json(folder / "metrics.json", metrics)
-    _json(folder / "plan.json", plan.as_json())
-    held_out = set(validation.tolist())
-    split = [
-        {
-            "path": path,
-            "class": dataset.classes[label],
-            "part": "validation" if position in held_out else "training",
-        }
-        for position, (path, label) in enumerate(zip(dataset.paths, dataset.labels, strict=True))
-    ]
-    _csv(folder / "split.csv", split, ("path", "class", "part"))
-    columns = ("phase", "epoch", "rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "best")
-    _csv(folder / "history.csv", history, columns)
 
 
 def load_run(path: str | os.PathLike[str]) -> tuple[keras.Model, list[str], Preprocessing]:
@@ -136,14 +184,3 @@ def load_run(path: str | os.PathLike[str]) -> tuple[keras.Model, list[str], Prep
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise FormatError(f"{file}: is not the model of a fine-tuning run: {str(error).splitlines()[0]}") from error
     return keras.saving.load_model(file, safe_mode=True, compile=False), names, preprocessing
-
-
-def _json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _csv(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)

@@ -7,18 +7,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
-from zoo import registry
-from zoo.errors import UsageError
+from zoo.finetune import base as base_module
 from zoo.finetune import data as data_module
-from zoo.finetune.plan import Plan, Wishes, make
+from zoo.finetune.plan import Plan
 from zoo.finetune.scratch import Scratch
-from zoo.given import Given, apply, require
-from zoo.schema import CropFraction, Preprocessing, Training
+from zoo.finetune.wishes import Wishes
+from zoo.given import Given, flags, split
 
 if TYPE_CHECKING:
     import keras
+
+    from zoo.finetune.folder import RunFolder
+    from zoo.finetune.strategies import Task
 
 
 @dataclass(frozen=True)
@@ -38,65 +40,46 @@ class FinetuneResult:
     path: Path | None
 
 
-@dataclass(frozen=True)
-class _Base:
-    """A pretrained network and what its card says."""
-
-    model: Any
-    name: str
-    preprocessing: Preprocessing
-    training: Training | None
-    facts: dict[str, Any]
-    """What zoo.json says beside: facts of `preprocessing` that the caller stated, and the licence of the network."""
-
-
 def finetune(
-    model: str | keras.Model,
-    data: str | os.PathLike[str],
+    model: str | os.PathLike[str] | keras.Model,
+    data: Any,
     *,
     output: str | os.PathLike[str],
-    strategy: str = "auto",
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    validation: float = 0.2,
-    augment: bool = True,
-    mixed_precision: bool | None = None,
-    seed: int = 0,
+    resume: bool = False,
+    labels: Any = None,
+    old_data: Any = None,
     offline: bool | None = None,
     dry_run: bool = False,
     progress: bool = True,
     report: Callable[[str], None] | None = None,
-    **given: Unpack[Given],
+    **options: Any,
 ) -> FinetuneResult:
     """Makes a classifier of your own images from a pretrained network.
 
     Args:
-        model: a registered name, or a Keras classifier that takes RGB 0..255 of a fixed size, (N, H, W, 3); it is left
-            as it is.
-        data: a folder with one subfolder of images per class (JPEG, PNG, WebP, BMP, GIF); broken files are skipped.
-        output: the run folder to make: model.keras, metrics.json, plan.json, split.csv, history.csv.
-        strategy: `linear` (a linear classifier on cached features), `head` (a new softmax layer, trunk frozen),
-            `blocks` (then the last blocks with it), or `auto`, which decides from the number of images.
-        epochs: most epochs of the last phase.
-        batch_size: images per step.
-        learning_rate: peak learning rate of the last phase.
-        validation: share of each class to hold out, at least one image.
-        augment: whether to train on translated, rotated and mirrored views too.
-        mixed_precision: default: on a GPU, where it pays.
-        seed: decides split, order, augmentation and initial weights.
+        model: a registered name; the folder of an earlier run; or a Keras classifier that takes RGB 0..255 of a fixed
+            size, (N, H, W, 3), which is left as it is.
+        data: a folder with one subfolder of images per class, or with train, val and test folders of that kind; a CSV
+            or Parquet table; arrays (images, labels); a data set of TensorFlow, Keras, PyTorch or Hugging Face: what
+            `zoo.finetune.data.index` reads. Broken files are skipped.
+        output: the run folder to make.
+        resume: go on with a run in `output` that was interrupted; begins where there is none.
+        labels: class names, for arrays and data sets that hold numbers.
+        old_data: with `keep_classes`, images of the model's old classes, to measure before and after.
         offline: never use the network to get the model; default: whether ZOO_OFFLINE is 1.
         dry_run: stop after the plan; nothing is trained or written.
         progress: show bars on a terminal.
         report: is given the plan and the result as text; default: nothing is printed.
-        given: facts about a registered model's preprocessing in place of its card's, as in `zoo.get`.
+        options: any field of `zoo.finetune.Wishes`, such as strategy, epochs, learning_rate, augment, folds, seed; what
+            is left out the plan decides; and facts about a registered model's preprocessing in place of its card's,
+            as in `zoo.get`: mean, std, value_range, channel_order, resize, interpolation.
 
     Returns:
         The model, its metrics on the images held out, the plan and the run folder.
 
     Raises:
-        DataError: the folder cannot be trained on.
-        UsageError: an argument is impossible, or `output` is not empty.
+        DataError: the data cannot be trained on.
+        UsageError: an argument is impossible, `output` is not empty, or holds a run of another kind.
         UnknownModelError: no such model.
         UnknownFactError: the card does not know how images are prepared.
 
@@ -105,168 +88,225 @@ def finetune(
         >>> zoo.finetune("efficientnet-lite0", "pets", output="pets-run").metrics["accuracy"]  # doctest: +SKIP
         0.93
     """
+    from zoo.finetune import folder as folder_module
+
     started = time.monotonic()
-    wishes = Wishes(strategy, epochs, batch_size, learning_rate, validation, augment, mixed_precision, seed)
-    wishes.check()
-    target = Path(output) if dry_run else check_output(output)
-    if isinstance(model, str):  # a wrong name, or a fact that is missing, is told before anything takes time
-        require(apply(registry.info(model), given)[0], images=True)
-    dataset = data_module.index(data, progress=progress)
-    parts = data_module.split(dataset, validation, seed)
-    import keras
-
-    from zoo.finetune.train import gpu_precision
-
-    keras.utils.set_random_seed(seed)
-    base = _base(model, offline, given)
+    given, options = split(options)
+    wishes = Wishes.of(options)
+    run = None if dry_run else folder_module.RunFolder(Path(output), resume=resume)
+    if run is not None and run.finished:
+        return _finished(run, report)
     with Scratch() as scratch:
-        plan = make(
-            dataset,
-            (len(parts[0]), len(parts[1])),
-            wishes,
-            model=base.model,
-            name=base.name,
-            scratch_training=base.training,
-            precision=gpu_precision(),
-            room=scratch.room(),
-        )
-        if report:
-            report(str(plan))
-        if dry_run:
+        work = work_of(model, data, wishes, scratch, labels=labels, offline=offline, progress=progress, given=given)
+        work.started, work.old_data, work.command = started, old_data, command_of(model, data, output, wishes, given)
+        if run is None:
+            plan = work.make_plan()
+            if report:
+                report(str(plan))
             return FinetuneResult(None, {}, plan, None)
-        from zoo import cache
+        with run.working(work.fingerprint()):
+            plan = run.plan or work.make_plan()
+            run.keep_plan(plan)
+            say = run.tell(report)
+            say(str(plan))
+            trained, metrics = work.train(plan, run, say)
+    say(_summary(metrics, run.path))
+    return FinetuneResult(trained, metrics, plan, run.path)
 
-        with cache.atomic_folder(target) as folder:
-            trained, metrics = _run(base, dataset, parts, plan, scratch, folder, started, progress)
+
+def _finished(run: RunFolder, report: Callable[[str], None] | None) -> FinetuneResult:
+    """What `resume` gives for a run that has ended."""
+    from zoo.finetune.result import load_run
+
+    plan, metrics = run.read()
     if report:
-        report(_summary(metrics, target))
-    return FinetuneResult(trained, metrics, plan, target)
+        report(f"{run.path}: has ended already")
+    return FinetuneResult(load_run(run.path)[0], metrics, plan, run.path)
 
 
-def check_output(output: str | os.PathLike[str]) -> Path:
-    """Returns the run folder's path.
-
-    Raises:
-        UsageError: something is there already.
-    """
-    path = Path(output)
-    if path.is_dir() and not path.is_symlink():
-        if any(path.iterdir()):
-            raise UsageError(f"{path}: is not empty; name a new folder for the run, or empty this one")
-    elif path.exists() or path.is_symlink():
-        raise UsageError(f"{path}: exists and is no folder; name a new folder for the run")
-    return path
-
-
-def _run(
-    base: _Base,
-    dataset: data_module.Dataset,
-    parts: tuple[Any, Any],
-    plan: Plan,
+def work_of(
+    model: Any,
+    data: Any,
+    wishes: Wishes,
     scratch: Scratch,
-    folder: Path,
-    started: float,
+    *,
+    labels: Any,
+    offline: bool | None,
     progress: bool,
-) -> tuple[Any, dict[str, Any]]:
-    from zoo.finetune import images as images_module
-    from zoo.finetune import result
-    from zoo.finetune.features import predict
-    from zoo.finetune.strategies import STRATEGIES, Task
+    given: Given | None = None,
+) -> Work:
+    """Reads the data and loads the network.
 
-    training, validation = parts
-    images = images_module.load(dataset, base.preprocessing, scratch, progress=progress)
-    loaded = time.monotonic()
-    task = Task(base.model, images, dataset.labels, training, validation, len(dataset.classes), plan, scratch, progress)
-    fixed = {layer.name for layer in base.model.layers if not layer.trainable}
-    outcome = STRATEGIES[plan.strategy](task)
-    trained = time.monotonic()
-    for layer in outcome.model.layers:
-        layer.trainable = layer.name not in fixed
-    metrics = {
-        **result.measure(predict(outcome.model, images, validation), dataset.labels[validation], dataset.classes),
-        "model": base.name,
-        "strategy": plan.strategy,
-        "measured_on": f"{len(validation)} images held out, never trained on",
-        "training_images": len(training),
-        "validation_images": len(validation),
-        "classes": list(dataset.classes),
-        "chosen": outcome.found,
-        "skipped": plan.skipped,
-        "seconds": {
-            "reading": round(loaded - started, 2),
-            "training": round(trained - loaded, 2),
-            "all": round(time.monotonic() - started, 2),
-        },
-        "parameters": outcome.model.count_params(),
-        "versions": result.versions(),
-    }
-    facts = {
-        "model": base.name,
-        "made_by": "zoo finetune",
-        "strategy": plan.strategy,
-        "class_names": list(dataset.classes),
-        "class_ids": None,
-        "preprocessing": base.preprocessing.model_dump(mode="json"),
-        **base.facts,
-    }
-    result.write(
-        folder,
-        outcome.model,
-        plan=plan,
-        metrics=metrics,
-        facts=facts,
-        history=outcome.history,
-        dataset=dataset,
-        validation=validation,
-        sample=images[validation[:8]],
-    )
-    return outcome.model, metrics
-
-
-def _base(model: Any, offline: bool | None, given: Given) -> _Base:
-    """Loads a registered network, or copies the one given, so that the caller's stays as it is."""
-    if isinstance(model, str):
-        from zoo import library
-
-        card, facts = apply(registry.info(model), given)
-        training = None if card.training == "unknown" else card.training
-        said = {"license": card.license.model_dump(mode="json"), **({"stated_by_caller": facts} if facts else {})}
-        return _Base(library.load(model, offline=offline, **given), card.name, card.preprocessing, training, said)
+    Args:
+        model: see `finetune`.
+        data: see `finetune`.
+        wishes: what was asked for.
+        scratch: where decoded images are held.
+        labels: see `finetune`.
+        offline: see `finetune`.
+        progress: show bars on a terminal.
+        given: facts about a registered model's preprocessing that the caller states.
+    """
+    base_module.check_name(model, given)
+    dataset = data_module.index(data, labels=labels, progress=progress)
+    parts = data_module.split(dataset, wishes.validation, wishes.seed)
     import keras
 
-    if not isinstance(model, keras.Model):
-        raise UsageError(f"model: expected a registered name or a keras.Model, got {type(model).__name__}")
-    shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] != 3 or None in shape[1:]:
-        raise UsageError(f"{model.name}: expected one input (N, height, width, 3) of fixed size, got {shape}")
-    if stated := [key for key, value in given.items() if value is not None]:
-        raise UsageError(f"{stated[0]}: is for registered models; a Keras model has its preprocessing inside")
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    # The whole picture, brought to the network's size: nobody says how it was trained.
-    preprocessing = Preprocessing(
-        height=shape[1],
-        width=shape[2],
-        channel_order="RGB",
-        value_range=(0.0, 255.0),
-        mean="none",
-        std="none",
-        resize=CropFraction(kind="crop-fraction", fraction=1.0),
-        interpolation="bilinear",
-        library="pil",
-        antialias=True,
-    )
-    return _Base(copy, model.name, preprocessing, None, {})
+    keras.utils.set_random_seed(wishes.seed)
+    if wishes.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    return Work(base_module.load(model, offline, given), dataset, parts, wishes, scratch, progress)
+
+
+class Work:
+    """One run's data and network on their way to a result."""
+
+    def __init__(
+        self,
+        base: base_module.Base,
+        dataset: data_module.Dataset,
+        parts: data_module.Split,
+        wishes: Wishes,
+        scratch: Scratch,
+        progress: bool,
+    ) -> None:
+        from zoo.finetune.pictures import Pictures
+        from zoo.finetune.store import Store
+
+        self.base, self.dataset, self.parts, self.wishes = base, dataset, parts, wishes
+        self.progress, self.scratch, self.command = progress, scratch, ""
+        self.started, self.old_data = time.monotonic(), None
+        self.images = Pictures(dataset, base.preprocessing, scratch, progress)
+        self.store = Store(about=base.preprocessing.model_dump_json())
+        self.classes, self.labels = dataset.classes, dataset.labels
+        if wishes.keep_classes and base.labels is not None:
+            import numpy as np
+
+            names, found = base.add(dataset.classes)
+            self.classes, self.labels = tuple(names), np.array(found)[dataset.labels]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns what has to be the same for a run to go on."""
+        import hashlib
+        from dataclasses import asdict
+
+        pairs = "\n".join(f"{digest} {label}" for digest, label in zip(self.dataset.digests, self.labels, strict=True))
+        data = hashlib.sha256(pairs.encode()).hexdigest()
+        return {"model": self.base.name, "data": data, **asdict(self.wishes), **self.base.stated}
+
+    def make_plan(self) -> Plan:
+        """Measures how like the data are to what the network knows, and decides."""
+        from zoo.finetune import decide, head
+        from zoo.finetune.survey import survey
+        from zoo.finetune.train import gpu_precision
+
+        found, speed = survey(
+            self.base.model, self.images, self.dataset.digests, self.labels, self.parts.training, self.store,
+            self.wishes.seed, self.progress,
+        )  # fmt: skip
+        situation = decide.Situation(
+            self.dataset,
+            (len(self.parts.training), len(self.parts.validation), len(self.parts.test)),
+            self.base.model,
+            self.base.name,
+            self.base.training,
+            gpu_precision(),
+            self.store.room(),
+            found,
+            speed,
+            None if self.base.labels is None else [name for _, name in self.base.labels],
+            head.own_dropout(self.base.model),
+        )
+        return decide.make(situation, self.wishes)
+
+    def task(self, plan: Plan, run: RunFolder | None = None) -> Task:
+        """Computes what the plan's frozen part gives; returns all that its strategy works on."""
+        import numpy as np
+
+        from zoo.finetune import head
+        from zoo.finetune.state import Checkpoint
+        from zoo.finetune.strategies import Task, prepare
+
+        parts, model = self.parts, self.base.model
+        old = None if plan.keep_classes is None else head.old(model, plan.keep_classes)
+        everything = np.concatenate([parts.training, parts.validation])
+        trained, held = (everything, everything[:0]) if plan.folds else (parts.training, parts.validation)
+        return Task(
+            model,
+            self.images,
+            self.labels,
+            parts.training,
+            parts.validation,
+            len(self.classes),
+            plan,
+            prepare(model, self.images, self.dataset.digests, plan, trained, held, self.store, self.progress),
+            Checkpoint(None) if run is None else run.checkpoint(),
+            (lambda row: None) if run is None else run.log(),
+            old,
+            self.progress,
+        )
+
+    def train(self, plan: Plan, run: RunFolder, say: Callable[[str], None]) -> tuple[Any, dict[str, Any]]:
+        """Runs the plan; returns the model and its metrics, which are then in the run folder."""
+        from zoo.finetune import crossvalidate, keeping, result
+        from zoo.finetune.strategies import STRATEGIES
+
+        task = self.task(plan, run)
+        prepared = time.monotonic()
+        kept = keeping.OldClasses(task, self.base, self.old_data, self.scratch) if task.old else None
+        fixed = {layer.name for layer in self.base.model.layers if not layer.trainable}
+        folds = crossvalidate.run(task, self.dataset, run, say) if plan.folds else None
+        outcome = STRATEGIES[plan.strategy](task)
+        for layer in outcome.model.layers:
+            layer.trainable = layer.name not in fixed
+        seconds = {"features": round(prepared - self.started, 2), "training": round(time.monotonic() - prepared, 2)}
+        ending = result.Ending(self.base, self.dataset, self.classes, self.parts, task, outcome, folds, self.command)
+        model, metrics = ending.measure(
+            seconds, None if kept is None else kept.compare(outcome.model, kept.balance(outcome.model))
+        )
+        seconds["all"] = round(time.monotonic() - self.started, 2)
+        run.end(lambda place: ending.write(place, model, metrics))
+        self.store.prune()
+        return model, metrics
+
+
+def command_of(model: Any, data: Any, output: Any, wishes: Wishes, given: Given | None = None) -> str:
+    """Returns the command line that repeats a run."""
+    import shlex
+    from dataclasses import fields
+
+    words = ["zoo", "finetune", str(getattr(model, "name", model)), _named(data), "-o", str(output)]
+    for item in fields(Wishes):
+        value = getattr(wishes, item.name)
+        if value != item.default:
+            flag = f"--{item.name.replace('_', '-')}"
+            words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, str(value)]
+    return shlex.join([*words, *flags(given or {})])
+
+
+def _named(data: Any) -> str:
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else type(data).__name__
 
 
 def _summary(metrics: dict[str, Any], path: Path) -> str:
+    low, high = metrics["accuracy_interval"]
     right = round(metrics["accuracy"] * metrics["validation_images"])
-    lines = [f"Accuracy: {metrics['accuracy']:.1%} ({right} of {metrics['validation_images']} images held out)"]
-    score = metrics["chosen"].get("cross_validation")
+    lines = [
+        f"Accuracy: {metrics['accuracy']:.1%} ({right} of {metrics['validation_images']} images held out; "
+        f"95 % interval {low:.1%} to {high:.1%})"
+    ]
+    score = metrics.get("cross_validation")
     if score:
+        whole = score.get("of") == "plan"
+        what = "all images, each judged by a model that did not see it" if whole else "the training images"
         lines.append(
-            f"Cross-validation: {score['accuracy']:.1%} +- {score['deviation']:.1%} "
-            f"({score['folds']} folds of the {metrics['training_images']} training images)"
+            f"Cross-validation: {score['accuracy']:.1%} +- {score['deviation']:.1%} ({score['folds']} folds of {what})"
         )
-    lines.append(f"Written: {path} ({metrics['seconds']['all']:.0f} s)")
+    if metrics.get("test"):
+        lines.append(f"Test: {metrics['test']['accuracy']:.1%} of {metrics['test']['images']} images set aside")
+    if metrics.get("keep_classes"):
+        lines.append(metrics["keep_classes"]["sentence"])
+    lines.append(f"Written: {path} ({metrics['seconds']['all']:.0f} s); open report.html")
     return "\n".join(lines)

@@ -55,7 +55,7 @@ class Scratch:
         path = self._folder / f"{self._count}.bin"
         self._count += 1
         try:
-            _reserve(path, size)
+            reserve(path, size)
         except OSError as error:
             raise DataError(
                 f"{self._folder}: no room for {size / 2**30:.1f} GiB of temporary arrays ({error.strerror or error}); "
@@ -72,7 +72,7 @@ class Scratch:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _reserve(path: Path, size: int) -> None:
+def reserve(path: Path, size: int) -> None:
     """Makes a file of `size` bytes that really has its blocks: writing into a hole of a full disk kills the process."""
     with open(path, "wb") as file:
         if hasattr(os, "posix_fallocate"):

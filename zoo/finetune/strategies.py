@@ -1,4 +1,4 @@
-"""The three ways to make a classifier of a pretrained network: linear, head, blocks."""
+"""The ways to make a classifier of a pretrained network: linear, head, blocks, all."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import numpy as np
 
 from zoo import heads
 from zoo.errors import UsageError
-from zoo.finetune import linear
-from zoo.finetune.features import Runner, depths, extract, through, view_kinds
-from zoo.finetune.images import Augmenter
-from zoo.finetune.plan import HEAD_STEPS, Plan
-from zoo.finetune.scratch import Scratch
-from zoo.finetune.train import Views, fit, freeze, set_precision
+from zoo.finetune import augment, cuts, linear, optimize
+from zoo.finetune import head as head_module
+from zoo.finetune.batches import Batches
+from zoo.finetune.decide import HEAD_RATE, HEAD_STEPS
+from zoo.finetune.features import Images, Pool, collect, depths, view_kinds
+from zoo.finetune.head import Head, Old, attach
+from zoo.finetune.plan import Plan
+from zoo.finetune.state import Checkpoint
+from zoo.finetune.store import Store
+from zoo.finetune.train import HeldOut, Settings, compile_model, fit, freeze, set_precision
 
-DROPOUT = 0.2
-CLASSIFIER = "classifier"
-HEAD = {"centred", "head_dropout", CLASSIFIER}
-"""Layers that stay in float32."""
+BOTTLENECK = "bottleneck"
+CUT = "cut"
 _Value = TypeVar("_Value")
 
 
@@ -31,25 +33,35 @@ class Task:
 
     Args:
         base: the pretrained network; its upper layers may be changed.
-        images: (N, H, W, 3) uint8.
+        images: positions -> (n, H, W, 3) uint8.
         labels: (N,) integers.
         training: positions of the images to train on.
         validation: positions of those held out.
-        classes: number of classes.
+        classes: number of classes of the result.
         plan: the plan.
-        scratch: where arrays are held.
+        pool: what the frozen part gives, as `prepare` computes it.
+        checkpoint: where the course is kept.
+        log: is given each row of the history.
+        old: the model's own classifier, if its classes are kept.
         progress: show bars on a terminal.
     """
 
     base: keras.Model
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     training: np.ndarray
     validation: np.ndarray
     classes: int
     plan: Plan
-    scratch: Scratch
-    progress: bool
+    pool: Pool
+    checkpoint: Checkpoint = field(default_factory=lambda: Checkpoint(None))
+    log: Callable[[dict[str, Any]], None] = lambda row: None
+    old: Old | None = None
+    progress: bool = False
+
+    def targets(self) -> np.ndarray:
+        """Returns (n, classes) float32, one where the class is."""
+        return np.asarray(np.eye(self.classes, dtype=np.float32)[self.labels[self.training]])
 
 
 @dataclass(frozen=True)
@@ -67,17 +79,37 @@ class Outcome:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
+def prepare(
+    base: keras.Model,
+    images: Images,
+    digests: tuple[str, ...],
+    plan: Plan,
+    trained: np.ndarray,
+    held: np.ndarray,
+    store: Store,
+    progress: bool,
+) -> Pool:
+    """Computes what a plan's frozen part gives, once, for all folds and phases."""
+    tensors = depths(base) if plan.strategy == "linear" else {BOTTLENECK: heads.bottleneck(base)}
+    if plan.strategy == "blocks" and plan.cached:
+        tensors[CUT] = heads.find(base, _set(plan.cut))
+    kinds = view_kinds(plan.augmentation, plan.views)
+    return collect(
+        tensors, base, images, digests, trained=trained, held=held, kinds=kinds, store=store, seed=plan.seed,
+        progress=progress,
+    )  # fmt: skip
+
+
 def train_linear(task: Task) -> Outcome:
     """(a) A linear classifier, solved on cached features, as one dense layer with softmax."""
-    tensors = depths(task.base)
-    kinds = view_kinds(task.plan.augmentation, task.plan.views)
-    arrays = _extract(task, keras.Model(task.base.input, list(tensors.values())), task.training, kinds)
-    features = dict(zip(tensors, arrays, strict=True))
+    pool, kinds = task.pool, task.pool.kinds
+    features = {name: pool.all_views(name, task.training) for name in pool.trained}
     labels = task.labels[task.training]
     solution = linear.solve(features, labels, task.classes, view_sets(kinds), task.plan.seed)
+    tensors = depths(task.base)
     inputs = [tensors[name] for name in solution.groups]
     joined = keras.layers.Concatenate(name="features")(inputs) if len(inputs) > 1 else inputs[0]
-    model = attach(task.base, joined, solution.kernel, solution.bias)
+    model = attach(task.base, joined, [(solution.kernel, solution.bias)])
     score = solution.score
     found = {
         "classifier": {"logistic": "logistic regression", "svm": "linear SVM"}[solution.kind],
@@ -93,163 +125,186 @@ def train_linear(task: Task) -> Outcome:
 
 def train_head(task: Task) -> Outcome:
     """(b) A new softmax layer on the frozen trunk, whose outputs are computed once for every view."""
-    plan = task.plan
-    bottleneck = heads.bottleneck(task.base)
-    trunk = keras.Model(task.base.input, bottleneck)
-    kinds = view_kinds(plan.augmentation, plan.views)
-    (features,) = _extract(task, trunk, task.training, kinds)
-    (held_out,) = _extract(task, trunk, task.validation, [()])
-    chosen, compared = _choose(task, features, kinds)
-    head, rows = fit_head(
-        task,
-        features,
-        chosen,
-        held_out[0],
-        rate=_set(plan.learning_rate),
-        epochs=_set(plan.epochs),
-        patience=_set(plan.patience),
-    )
-    found = {"augmentation": _used(kinds, chosen), "views_compared": compared}
-    return Outcome(attach(task.base, bottleneck, *head.folded()), found, rows)
+    views, compared = _choose(task)
+    head, rows = fit_head(task, views, _last(task))
+    found = {"augmentation": _used(task.pool.kinds, views), "views_compared": compared}
+    return Outcome(attach(task.base, heads.bottleneck(task.base), head.folded()), found, rows)
 
 
-def train_blocks(task: Task) -> Outcome:
-    """(c) The head first, then the last blocks with it; what lies below is computed once for every view if it fits."""
-    plan = task.plan
+def train_deep(task: Task) -> Outcome:
+    """(c) The head first, then the upper layers with it, or all; what lies below is computed once if it fits."""
+    views, compared = _choose(task)
+    head, rows = fit_head(task, views, _first(task))
     bottleneck = heads.bottleneck(task.base)
-    cut = heads.find(task.base, _set(plan.cut))
-    lower, upper = keras.Model(task.base.input, cut), keras.Model(cut, bottleneck)
-    kinds = view_kinds(plan.augmentation, plan.views)
-    (held_out,) = _extract(task, lower, task.validation, [()], half=True)
-    if plan.cached:
-        (maps,) = _extract(task, lower, task.training, kinds, half=True)
-        features = through(upper, maps, task.scratch, progress=task.progress)
-        below: Callable[[np.ndarray, np.ndarray], np.ndarray] = _cached(maps)
+    used = _used(task.pool.kinds, views)
+    trained, layered, settings, batches = _deep(task, head, bottleneck, views)
+    rows += fit(trained, batches, _held_out(task), settings, checkpoint=task.checkpoint, log=task.log)
+    set_precision(layered, "float32", keep=head_module.NAMES)
+    model = attach(task.base, bottleneck, head.trained(layered).folded())
+    return Outcome(model, {"augmentation": used, "views_compared": compared}, rows)
+
+
+def ready(task: Task) -> tuple[keras.Model, Batches, Any]:
+    """Returns the compiled model of the plan's last phase, its batches, and its optimizer, whose rate can be set."""
+    views, _ = _choose(task)
+    if task.plan.strategy == "head":
+        model, batches, _, _ = _head_model(task, views)
+        settings = _last(task)
     else:
-        (features,) = _extract(task, keras.Model(task.base.input, bottleneck), task.training, kinds)
-        below = _recomputed(task, lower, kinds)
-    chosen, compared = _choose(task, features, kinds)
-    held_out_features = through(upper, held_out, task.scratch, progress=task.progress)[0]
-    head, rows = fit_head(
-        task, features, chosen, held_out_features, rate=_set(plan.head_rate), epochs=_set(plan.head_epochs), patience=8
+        head, _ = fit_head(task, views, _first(task))
+        model, _, settings, batches = _deep(task, head, heads.bottleneck(task.base), views)
+    return model, batches, compile_model(model, settings, settings.rate)
+
+
+def _deep(
+    task: Task, head: Head, bottleneck: Any, views: tuple[int, ...]
+) -> tuple[keras.Model, keras.Model, Settings, Batches]:
+    """The last phase: the model that is trained, the one that has its layers, how, and on what."""
+    plan = task.plan
+    trained, layered = _network(task, head, bottleneck, tuple(_used(task.pool.kinds, views)))
+    set_precision(layered, plan.precision, keep=head_module.NAMES)
+    settings = _last(task)
+    if plan.layer_decay not in (None, 1):
+        factors = optimize.by_layer(layered, _set(plan.layer_decay), cuts.blocks(task.base))
+        settings = replace(settings, factors=factors)
+    return trained, layered, settings, _batches(task, *_inputs(task, views), image_level=True)
+
+
+def fit_head(task: Task, views: tuple[int, ...], settings: Settings) -> tuple[Head, list[dict[str, Any]]]:
+    """Trains the new classifier on cached features; returns it and the history."""
+    model, batches, head, judged = _head_model(task, views)
+    rows = fit(model, batches, judged, settings, checkpoint=task.checkpoint, log=task.log)
+    return head.trained(model), rows
+
+
+def _head_model(task: Task, views: tuple[int, ...]) -> tuple[keras.Model, Batches, Head, HeldOut]:
+    plan, pool, chosen = task.plan, task.pool, np.array(views)
+    features = pool.plain(BOTTLENECK, task.training)
+    head = head_module.new(
+        features, task.classes, hidden=plan.hidden, dropout=plan.dropout or 0.0, seed=plan.seed, old=task.old
     )
-    trained = keras.Model(cut, head.layers(plan.seed)(bottleneck))
-    fixed = {layer.name for layer in task.base.layers if not layer.trainable}  # no weights, but numbers of an operation
-    freeze(task.base, set())
-    freeze(trained, {layer.name for layer in trained.layers} - fixed)
-    if not any(layer.trainable_weights for layer in trained.layers if layer.name != CLASSIFIER):
+    inputs = keras.Input((features.shape[-1],))
+    model = keras.Model(inputs, head.apply(inputs, plan.seed, centre=False))
+
+    def read(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return head.centred(pool.take(BOTTLENECK, chosen[drawn], task.training[rows]))
+
+    held = head.centred(pool.plain(BOTTLENECK, task.validation))
+    judged = HeldOut(lambda first, behind: held[first:behind], task.labels[task.validation])
+    return model, _batches(task, read, len(views), chosen, least=HEAD_STEPS), head, judged
+
+
+def _network(task: Task, head: Head, bottleneck: Any, kinds: tuple[str, ...]) -> tuple[keras.Model, keras.Model]:
+    """The model that the last phase trains, from the cut or the image to logits; and the one that has its layers."""
+    plan, base = task.plan, task.base
+    fixed = {layer.name for layer in base.layers if not layer.trainable}  # no weights, but numbers of an operation
+    freeze(base, set())
+    below: set[str] = set()
+    start = base.input
+    if plan.strategy == "blocks":
+        cut = heads.find(base, _set(plan.cut))
+        below = {layer.name for layer in keras.Model(base.input, cut).layers}
+        start = cut if plan.cached else start
+    layered = keras.Model(start, head.apply(bottleneck, plan.seed, centre=True))
+    freeze(layered, {layer.name for layer in layered.layers} - fixed - below, batch_norm=plan.batch_norm == "trained")
+    if not any(layer.trainable_weights for layer in layered.layers if layer.name not in head_module.NAMES):
         raise UsageError(f"{plan.model}: nothing to train after {plan.cut!r}; use strategy='head'")
-    set_precision(trained, plan.precision, keep=HEAD)
-    batches = Views(
-        task.labels[task.training],
-        len(chosen),
-        lambda views, rows: below(np.array(chosen)[views], rows),
+    if not kinds or start is not base.input:
+        return layered, layered
+    images = keras.Input(base.input_shape[1:], name="images")
+    return keras.Model(images, layered(augment.inside(images, kinds, plan.seed))), layered
+
+
+def _inputs(
+    task: Task, views: tuple[int, ...]
+) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], int, np.ndarray]:
+    """What the last phase reads: cached maps of a view, or the images themselves."""
+    if CUT in task.pool.trained:
+        chosen = np.array(views)
+        return lambda drawn, rows: task.pool.take(CUT, chosen[drawn], task.training[rows]), len(views), chosen
+    return lambda drawn, rows: task.images(task.training[rows]), 1, np.array([0])
+
+
+def _held_out(task: Task) -> HeldOut:
+    def inputs(first: int, behind: int) -> np.ndarray:
+        positions = task.validation[first:behind]
+        return task.pool.plain(CUT, positions) if CUT in task.pool.trained else task.images(positions)
+
+    return HeldOut(inputs, task.labels[task.validation])
+
+
+def _batches(
+    task: Task,
+    inputs: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    views: int,
+    chosen: np.ndarray,
+    *,
+    least: int = 1,
+    image_level: bool = False,
+) -> Batches:
+    """Batches as the plan has them: weights, sampling, mixing, and what the old model said."""
+    plan, labels = task.plan, task.labels[task.training]
+    weights = None if plan.class_weights is None else np.array(plan.class_weights, np.float32)[labels]
+    chances = 1.0 / np.bincount(labels, minlength=task.classes)[labels] if plan.sampling == "balanced" else None
+    also = None
+    if task.old is not None:
+        answer = task.old.at(optimize.TEMPERATURE)
+
+        def also(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            return answer(task.pool.take(BOTTLENECK, chosen[drawn], task.training[rows]))
+
+    return Batches(
+        task.targets(),
+        views,
+        inputs,
         plan.batch_size,
         plan.seed,
+        least=least,
+        weights=weights,
+        chances=chances,
+        also=also,
+        mixup=plan.mixup or 0.0,
+        cutmix=(plan.cutmix or 0.0) if image_level and CUT not in task.pool.trained else 0.0,
     )
-    rows += fit(
-        trained,
-        batches,
-        (held_out[0].astype(np.float32), task.labels[task.validation]),
-        phase="blocks",
-        optimizer=plan.optimizer,
-        rate=_set(plan.learning_rate),
-        epochs=_set(plan.epochs),
-        patience=_set(plan.patience),
+
+
+def _first(task: Task) -> Settings:
+    """How the head alone is trained, before the layers below it."""
+    plan = task.plan
+    return Settings(
+        "head",
+        "adamw",
+        plan.head_rate or HEAD_RATE,
+        _set(plan.head_epochs),
+        8,
+        smoothing=plan.label_smoothing or 0.0,
+        old=len(task.old.names) if task.old else 0,
+        seed=plan.seed,
+        progress=task.progress,
+    )
+
+
+def _last(task: Task) -> Settings:
+    """How the plan's last phase is trained."""
+    plan = task.plan
+    return Settings(
+        plan.strategy,
+        plan.optimizer,
+        _set(plan.learning_rate),
+        _set(plan.epochs),
+        _set(plan.patience),
+        schedule=plan.schedule or "cosine",
+        weight_decay=plan.weight_decay or 0.0,
+        accumulate=plan.accumulate or 1,
+        clip_norm=plan.clip_norm,
+        ema=plan.ema,
+        smoothing=plan.label_smoothing or 0.0,
+        old=len(task.old.names) if task.old else 0,
         precision=plan.precision,
+        xla=plan.xla,
+        seed=plan.seed,
         progress=task.progress,
     )
-    set_precision(trained, "float32", keep=HEAD)
-    weights, bias = trained.get_layer(CLASSIFIER).get_weights()
-    model = attach(task.base, bottleneck, *replace(head, weights=weights, bias=bias).folded())
-    return Outcome(model, {"augmentation": _used(kinds, chosen), "views_compared": compared}, rows)
-
-
-@dataclass(frozen=True)
-class Head:
-    """A softmax layer on features that are centred and brought to one size, as the trunk's own may have any.
-
-    Args:
-        weights: (features, classes).
-        bias: (classes,).
-        mean: (features,), subtracted.
-        scale: (features,), multiplied by after that.
-    """
-
-    weights: np.ndarray
-    bias: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-
-    def folded(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (kernel, bias) for features as the trunk gives them."""
-        kernel = self.scale[:, None] * self.weights.astype(np.float64)
-        return kernel, self.bias - self.mean @ kernel
-
-    def layers(self, seed: int) -> Callable[[Any], Any]:
-        """Returns the head as layers to go on training, from features to logits.
-
-        Not folded: dropout would put zeros where the mean belongs, and steps would not fit the kernel's size.
-        """
-        offset = -self.mean * self.scale
-        affine = keras.layers.Rescaling(self.scale.tolist(), offset.tolist(), dtype="float32", name="centred")
-        dropout = keras.layers.Dropout(DROPOUT, seed=seed, dtype="float32", name="head_dropout")
-        dense = keras.layers.Dense(len(self.bias), dtype="float32", name=CLASSIFIER)
-
-        def apply(features: Any) -> Any:
-            logits = dense(dropout(affine(features)))
-            dense.set_weights([self.weights, self.bias])
-            return logits
-
-        return apply
-
-
-def fit_head(
-    task: Task,
-    features: np.ndarray,
-    views: tuple[int, ...],
-    held_out: np.ndarray,
-    *,
-    rate: float,
-    epochs: int,
-    patience: int,
-) -> tuple[Head, list[dict[str, Any]]]:
-    """Trains a softmax layer on cached features; returns it and the history."""
-    mean, scale = linear.scaling([features[0]])
-    scale = scale * np.sqrt(len(scale)) / linear.NORM
-    inputs = keras.Input((features.shape[-1],))
-    dropped = keras.layers.Dropout(DROPOUT, seed=task.plan.seed)(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(task.classes, kernel_initializer="zeros")(dropped))
-    chosen = np.array(views)
-    batches = Views(
-        task.labels[task.training],
-        len(views),
-        lambda drawn, rows: ((features[chosen[drawn], rows] - mean) * scale).astype(np.float32),
-        task.plan.batch_size,
-        task.plan.seed,
-        least=HEAD_STEPS,
-    )
-    rows = fit(
-        model,
-        batches,
-        (((held_out - mean) * scale).astype(np.float32), task.labels[task.validation]),
-        phase="head",
-        optimizer="adamw",
-        rate=rate,
-        epochs=epochs,
-        patience=patience,
-        progress=task.progress,
-    )
-    weights, bias = model.layers[-1].get_weights()
-    return Head(weights, bias, mean, scale), rows
-
-
-def attach(base: keras.Model, features: Any, kernel: np.ndarray, bias: np.ndarray) -> keras.Model:
-    """Returns the network with `softmax(features @ kernel + bias)`, in float32, as its output."""
-    dense = keras.layers.Dense(kernel.shape[1], dtype="float32", name=CLASSIFIER)
-    outputs = keras.layers.Softmax(dtype="float32", name="probabilities")(dense(features))
-    dense.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
-    return keras.Model(base.input, outputs, name=base.name)
 
 
 def view_sets(kinds: list[tuple[str, ...]]) -> list[tuple[int, ...]]:
@@ -258,39 +313,15 @@ def view_sets(kinds: list[tuple[str, ...]]) -> list[tuple[int, ...]]:
     return sorted({(0,), unmirrored, tuple(range(len(kinds)))}, key=len)
 
 
-def _choose(task: Task, features: np.ndarray, kinds: list[tuple[str, ...]]) -> tuple[tuple[int, ...], dict[str, float]]:
+def _choose(task: Task) -> tuple[tuple[int, ...], dict[str, float]]:
     """Whether the mirrored views stay; the others always do."""
-    sets = view_sets(kinds)
-    return linear.best_views(features, task.labels[task.training], task.classes, sets[1:] or sets, task.plan.seed)
-
-
-def _extract(
-    task: Task, model: keras.Model, positions: np.ndarray, kinds: list[tuple[str, ...]], *, half: bool = False
-) -> list[np.ndarray]:
-    return extract(
-        model, task.images, positions, kinds, task.scratch, seed=task.plan.seed, half=half, progress=task.progress
-    )
-
-
-def _cached(maps: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    return lambda views, rows: maps[views, rows].astype(np.float32)
-
-
-def _recomputed(
-    task: Task, lower: keras.Model, kinds: list[tuple[str, ...]]
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Runs the frozen part again for every batch, on a fresh view of each image."""
-    run = Runner(lower)
-    augmenters = [Augmenter(kind, task.plan.seed * 1000 + 7 * number) for number, kind in enumerate(kinds)]
-
-    def compute(views: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        images = np.asarray(task.images[task.training[rows]], np.float32)
-        for view in np.unique(views):
-            if kinds[view]:
-                images[views == view] = augmenters[view](images[views == view])
-        return run.many(images)
-
-    return compute
+    sets = view_sets(task.pool.kinds)
+    sets = sets[1:] or sets
+    if len(sets) == 1:
+        return sets[0], {}
+    features = task.pool.all_views(BOTTLENECK, task.training)
+    present, labels = np.unique(task.labels[task.training], return_inverse=True)  # kept classes have no images here
+    return linear.best_views(features, labels, len(present), sets, task.plan.seed)
 
 
 def _set(value: _Value | None) -> _Value:
@@ -307,5 +338,6 @@ def _used(kinds: list[tuple[str, ...]], views: tuple[int, ...]) -> list[str]:
 STRATEGIES: dict[str, Callable[[Task], Outcome]] = {
     "linear": train_linear,
     "head": train_head,
-    "blocks": train_blocks,
+    "blocks": train_deep,
+    "all": train_deep,
 }

@@ -1,78 +1,89 @@
-"""Training by gradient: batches of cached views, a cosine schedule, early stopping, best weights kept."""
+"""Training by gradient: one phase, epoch by epoch, with early stopping; the best weights are kept."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-WARM_UP = 0.1
-"""Share of the steps in which the rate rises to its peak."""
-WEIGHT_DECAY = 1e-4
+from zoo.finetune import optimize
+from zoo.finetune.augment import reseed
+from zoo.finetune.batches import Batches
+from zoo.finetune.features import Runner
+from zoo.finetune.state import Checkpoint, Course
 
 
-class Views(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches that take one random view of each image per epoch.
+@dataclass(frozen=True)
+class Settings:
+    """How a phase trains.
 
     Args:
-        labels: (n,) integers.
-        views: number of views to draw from.
-        inputs: (views, positions) -> the network's inputs; both are arrays of one batch's length.
-        batch_size: images per batch.
-        seed: decides order and views.
-        least: batches per epoch at least; smaller data are gone through several times, with new views each time.
+        phase: its name, for the history, the bar and the checkpoint.
+        optimizer: `adamw` or `sgd`.
+        rate: peak learning rate.
+        epochs: most epochs.
+        patience: epochs without a lower validation loss after which to stop.
+        schedule: course of the rate: `cosine`, `one-cycle` or `constant`.
+        weight_decay: of kernels.
+        accumulate: steps whose gradients are added up.
+        clip_norm: largest norm of all gradients together.
+        ema: decay of the average of the weights, which is then what is judged and kept.
+        smoothing: label smoothing.
+        old: number of old classes that are distilled.
+        precision: the arithmetic of the model's layers, for the scaling of the loss.
+        xla: whether to compile with XLA; None as Keras decides.
+        seed: of dropout and augmentation.
+        factors: variable -> factor on its rate.
+        progress: show a bar on a terminal.
     """
 
-    def __init__(
-        self,
-        labels: np.ndarray,
-        views: int,
-        inputs: Callable[[np.ndarray, np.ndarray], np.ndarray],
-        batch_size: int,
-        seed: int,
-        least: int = 1,
-    ) -> None:
-        super().__init__()
-        self._labels = labels
-        self._views = views
-        self._inputs = inputs
-        self._batch_size = batch_size
-        self._passes = -(-least // -(-len(labels) // batch_size))
-        self._random = np.random.default_rng(seed)
-        self.on_epoch_end()
+    phase: str
+    optimizer: str
+    rate: float
+    epochs: int
+    patience: int
+    schedule: str = "cosine"
+    weight_decay: float = 1e-4
+    accumulate: int = 1
+    clip_norm: float | None = None
+    ema: float | None = None
+    smoothing: float = 0.0
+    old: int = 0
+    precision: str = "float32"
+    xla: bool | None = None
+    seed: int = 0
+    factors: Callable[[Any], float] | None = None
+    progress: bool = True
 
-    def on_epoch_end(self) -> None:
-        """Draws a new order and new views."""
-        self._order = np.concatenate([self._random.permutation(len(self._labels)) for _ in range(self._passes)])
-        self._drawn = self._random.integers(self._views, size=len(self._order))
 
-    def __len__(self) -> int:
-        return -(-len(self._order) // self._batch_size)
+@dataclass(frozen=True)
+class HeldOut:
+    """What decides which weights are best.
 
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        part = slice(number * self._batch_size, (number + 1) * self._batch_size)
-        rows = self._order[part]
-        return self._inputs(self._drawn[part], rows), self._labels[rows]
+    Args:
+        inputs: position of the first and behind the last -> the model's inputs for these images.
+        labels: (n,) integers.
+    """
+
+    inputs: Callable[[int, int], np.ndarray]
+    labels: np.ndarray
 
 
 def fit(
     model: keras.Model,
-    batches: Views,
-    validation: tuple[np.ndarray, np.ndarray],
+    batches: Batches,
+    held_out: HeldOut,
+    settings: Settings,
     *,
-    phase: str,
-    optimizer: str,
-    rate: float,
-    epochs: int,
-    patience: int,
-    precision: str = "float32",
-    batch_size: int = 32,
-    progress: bool = True,
+    checkpoint: Checkpoint | None = None,
+    log: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Trains a model that gives logits, and leaves it with the best weights it had, those before training included.
 
@@ -81,126 +92,165 @@ def fit(
     Args:
         model: whose layers' `trainable` says what is trained.
         batches: what to train on.
-        validation: inputs and labels of the images held out.
-        phase: name for the history and the bar.
-        optimizer: `adamw` or `sgd`.
-        rate: peak learning rate.
-        epochs: most epochs.
-        patience: epochs without improvement after which to stop.
-        precision: the arithmetic of the model's layers, for the scaling of the loss.
-        batch_size: for the validation.
-        progress: show a bar on a terminal.
+        held_out: what decides which weights are best, by loss: accuracy on a few dozen images is mostly chance.
+        settings: how.
+        checkpoint: where to go on from, and to keep the course in.
+        log: is given each new row of the history.
 
     Returns:
-        One row per epoch: phase, epoch, rate, loss, accuracy, val_loss, val_accuracy, seconds, best. Epoch 0 is before.
+        One row per epoch: phase, epoch, rate, loss, val_loss, val_accuracy, seconds, best. Epoch 0 is before.
     """
-    schedule = cosine(rate, len(batches) * epochs)
-    model.compile(
-        optimizer=make_optimizer(optimizer, schedule, precision),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        auto_scale_loss=False,
-    )
-    inputs, labels = validation
-    before = model.evaluate(inputs, labels, batch_size=batch_size, verbose=0, return_dict=True)
-    keep = _KeepBest(phase, patience, schedule, len(batches), before)
-    callbacks: list[Any] = [keep]
-    if progress and sys.stderr.isatty():
-        callbacks.append(_Bar(phase, epochs, len(batches)))
-    model.fit(
-        batches, validation_data=validation, validation_batch_size=batch_size, epochs=epochs, verbose=0,
-        callbacks=callbacks, shuffle=False,
-    )  # fmt: skip
-    keep.restore()
-    return keep.rows
-
-
-def cosine(rate: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Returns a schedule that rises to `rate` in a tenth of the steps and falls to zero along a cosine."""
-    warm_up = max(1, round(WARM_UP * steps))
-    return keras.optimizers.schedules.CosineDecay(
-        rate / 25, max(1, steps - warm_up), warmup_target=rate, warmup_steps=warm_up
-    )
-
-
-def make_optimizer(name: str, rate: Any, precision: str) -> keras.optimizers.Optimizer:
-    """Returns AdamW (weight decay on kernels only) or SGD with Nesterov momentum, loss-scaled under float16."""
-    if name == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
+    checkpoint = checkpoint or Checkpoint(None)
+    log = log or (lambda row: None)
+    schedule = optimize.schedule(settings.schedule, settings.rate, len(batches) * settings.epochs)
+    made = compile_model(model, settings, schedule)
+    variables = _moving(model)
+    kept = checkpoint.load(settings.phase)
+    started = time.monotonic()
+    if kept is None:
+        loss, accuracy = judge(model, held_out)
+        course = Course(0, [_row(settings.phase, 0, None, None, (loss, accuracy), started, True)], loss)
+        log(course.rows[0])
+        best = _arrays(variables)
     else:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
+        course, arrays = kept
+        best = arrays["best"]
+        _assign(variables, arrays.get("weights", []))
+        _assign(made.variables, arrays.get("optimizer", []))
+    with _bar(settings, len(batches), course.epoch) as callbacks:
+        while not course.done and course.epoch < settings.epochs:
+            started = time.monotonic()
+            batches.start(course.epoch)
+            reseed(model.variables, settings.seed, course.epoch)  # of dropout and augmentation
+            losses = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False).history["loss"]
+            course.epoch += 1
+            with _averaged(made, variables, model):
+                loss, accuracy = judge(model, held_out)
+                better = bool(loss < course.best)  # a loss of NaN is never better
+                if better:
+                    course.best, course.waited, best = loss, 0, _arrays(variables)
+            course.waited += not better
+            rate = float(keras.ops.convert_to_numpy(schedule(max(0, course.epoch * len(batches) - 1))))
+            row = _row(settings.phase, course.epoch, rate, losses[-1], (loss, accuracy), started, better)
+            course.rows.append(row)
+            log(row)
+            course.done = course.waited >= settings.patience or course.epoch >= settings.epochs
+            # The best weights of a phase that has ended are all that is left of it.
+            kinds = {} if course.done else {"weights": variables, "optimizer": made.variables}
+            arrays = {kind: _arrays(some) for kind, some in kinds.items()}
+            checkpoint.save(settings.phase, course, {**arrays, "best": best})
+    _assign(variables, best)
+    return course.rows
 
 
-class _KeepBest(keras.callbacks.Callback):  # type: ignore[misc]
-    """Remembers the best weights, by validation loss.
-
-    Not by accuracy: on a few dozen images held out, that is mostly chance, and rewards an early lucky epoch.
-    """
-
-    def __init__(self, phase: str, patience: int, schedule: Any, steps: int, before: dict[str, float]) -> None:
-        super().__init__()
-        self._phase, self._patience, self._schedule, self._steps = phase, patience, schedule, steps
-        self._best = before["loss"]
-        self._weights: list[np.ndarray] | None = None
-        self._waited = 0
-        self._started = time.monotonic()
-        first = {"val_loss": before["loss"], "val_accuracy": before["accuracy"]}
-        self.rows = [self._row(0, first, rate=None, best=True)]
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self._weights = self.model.get_weights()
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._started = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        better = bool(logs["val_loss"] < self._best)  # a loss of NaN is never better
-        rate = float(keras.ops.convert_to_numpy(self._schedule(max(0, (epoch + 1) * self._steps - 1))))
-        self.rows.append(self._row(epoch + 1, logs, rate, better))
-        if better:
-            self._best, self._weights, self._waited = logs["val_loss"], self.model.get_weights(), 0
-            return
-        self._waited += 1
-        if self._waited >= self._patience:
-            self.model.stop_training = True
-
-    def restore(self) -> None:
-        """Puts the best weights back."""
-        if self._weights is not None:
-            self.model.set_weights(self._weights)
-
-    def _row(self, epoch: int, logs: dict[str, float], rate: float | None, best: bool) -> dict[str, Any]:
-        names = ("loss", "accuracy", "val_loss", "val_accuracy")
-        numbers = {name: float(logs[name]) if name in logs else None for name in names}
-        seconds = round(time.monotonic() - self._started, 3)
-        return {"phase": self._phase, "epoch": epoch, "rate": rate, **numbers, "seconds": seconds, "best": best}
+def judge(model: keras.Model, held_out: HeldOut) -> tuple[float, float]:
+    """Returns (mean negative log likelihood, accuracy) of a model that gives logits."""
+    run, labels = Runner(model), held_out.labels
+    logits = run.many(held_out.inputs, len(labels)).astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    own = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
+    return float(-own.mean()), float((logits.argmax(axis=1) == labels).mean())
 
 
-class _Bar(keras.callbacks.Callback):  # type: ignore[misc]
-    """One tqdm bar over all steps of a phase."""
+def compile_model(model: keras.Model, settings: Settings, rate: Any) -> Any:
+    """Compiles a model that gives logits; returns its optimizer, which has its variables."""
+    made = optimize.optimizer(
+        settings.optimizer,
+        rate,
+        weight_decay=settings.weight_decay,
+        factors=settings.factors,
+        clip_norm=settings.clip_norm,
+        ema=settings.ema,
+        accumulate=settings.accumulate,
+        precision=settings.precision,
+    )
+    loss = optimize.loss(model.output_shape[-1], smoothing=settings.smoothing, old=settings.old)
+    how = {} if settings.xla is None else {"jit_compile": settings.xla}
+    model.compile(optimizer=made, loss=loss, auto_scale_loss=False, **how)
+    made.build(model.trainable_variables)
+    return made
 
-    def __init__(self, phase: str, epochs: int, steps: int) -> None:
-        super().__init__()
-        from tqdm import tqdm
 
-        self._bar = tqdm(total=epochs * steps, desc=phase, unit="step", leave=False)
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._bar.update()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._bar.set_postfix(epoch=epoch + 1, val_accuracy=f"{logs['val_accuracy']:.3f}")
-
-    def on_train_end(self, logs: Any = None) -> None:
-        self._bar.close()
+def _moving(model: keras.Model) -> list[Any]:
+    """What training changes: trained variables, and the statistics of trained batch normalisation."""
+    statistics = [
+        variable
+        for part in model.layers
+        for layer in (part.layers if isinstance(part, keras.Model) else [part])
+        if layer.trainable and isinstance(layer, keras.layers.BatchNormalization)
+        for variable in (layer.moving_mean, layer.moving_variance)
+    ]
+    return [*model.trainable_variables, *statistics]
 
 
-def freeze(model: keras.Model, trained: set[str]) -> None:
-    """Makes the named layers trainable, others not, and batch normalisation never: it stays in inference mode."""
+def _arrays(variables: list[Any]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables: list[Any], arrays: list[np.ndarray]) -> None:
+    if arrays:
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+
+
+@contextlib.contextmanager
+def _averaged(made: Any, variables: list[Any], model: keras.Model) -> Iterator[None]:
+    """The model with the average of its weights, if one is kept."""
+    optimizer = optimize.inner(made)
+    if not optimizer.use_ema:
+        yield
+        return
+    before = _arrays(variables)
+    optimizer.average_into(model.trainable_variables)
+    try:
+        yield
+    finally:
+        _assign(variables, before)
+
+
+def _row(
+    phase: str,
+    epoch: int,
+    rate: float | None,
+    loss: float | None,
+    held_out: tuple[float, float],
+    started: float,
+    best: bool,
+) -> dict[str, Any]:
+    return {
+        "phase": phase,
+        "epoch": epoch,
+        "rate": rate,
+        "loss": None if loss is None else float(loss),
+        "val_loss": held_out[0],
+        "val_accuracy": held_out[1],
+        "seconds": round(time.monotonic() - started, 3),
+        "best": best,
+    }
+
+
+@contextlib.contextmanager
+def _bar(settings: Settings, steps: int, done: int) -> Iterator[list[Any]]:
+    """One bar over all steps of a phase, as callbacks for `fit`; none without a terminal."""
+    if not (settings.progress and sys.stderr.isatty()):
+        yield []
+        return
+    from tqdm import tqdm
+
+    class Step(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            bar.update()
+
+    total = settings.epochs * steps
+    with tqdm(total=total, initial=done * steps, desc=settings.phase, unit="step", leave=False) as bar:
+        yield [Step()]
+
+
+def freeze(model: keras.Model, trained: set[str], *, batch_norm: bool = False) -> None:
+    """Makes the named layers trainable, others not; batch normalisation stays in inference mode unless asked for."""
     for layer in model.layers:
-        layer.trainable = layer.name in trained and not isinstance(layer, keras.layers.BatchNormalization)
+        normal = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = layer.name in trained and (batch_norm or not normal)
 
 
 def set_precision(model: keras.Model, precision: str, keep: set[str]) -> None:

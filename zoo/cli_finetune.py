@@ -1,0 +1,77 @@
+"""The commands `zoo finetune` and `zoo lr-find`; their options are the fields of `zoo.finetune.Wishes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from zoo.cli_given import preprocessing_options
+from zoo.cli_options import as_json_option, offline_option
+
+_TYPES = {int: int, float: float, str: str, int | None: int, float | None: float, str | None: str, str | bool: str}
+_YES_NO = (bool, bool | None)
+
+
+def wishes(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds an option for every choice that a plan makes."""
+    from zoo.finetune.wishes import options
+
+    for name, kind, default, text, choices in reversed(options()):
+        flag = f"--{name.replace('_', '-')}"
+        if kind in _YES_NO:
+            switch = click.option(f"{flag}/--no-{name.replace('_', '-')}", default=default, help=text)
+        elif choices:
+            switch = click.option(flag, type=click.Choice(choices), default=default, help=text)
+        else:
+            switch = click.option(flag, type=_TYPES[kind], default=default, help=text)
+        command = switch(command)
+    return command
+
+
+@click.command()
+@click.argument("name", metavar="NAME|RUN")
+@click.argument("data", metavar="DATA")
+@click.option("-o", "--output", required=True, metavar="RUN_DIR", help="New folder for the model and its report.")
+@click.option("--resume", is_flag=True, help="Go on with a run in RUN_DIR that was interrupted.")
+@click.option("--old-data", metavar="DATA", help="With --keep-classes: images of the old classes, to measure them.")
+@click.option("--dry-run", is_flag=True, help="Stop after the plan.")
+@wishes
+@preprocessing_options
+@offline_option
+@as_json_option
+def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
+    """Make a classifier of your own images.
+
+    DATA is a folder with one subfolder of images per class, or with train, val and test folders of that kind, or a CSV
+    or Parquet table of paths and labels. NAME is a model of the registry, or the folder of an earlier run. What is left
+    out the plan decides, and says why; --dry-run shows it.
+    """
+    from zoo import show
+    from zoo.finetune import finetune as run
+
+    result = run(name, data, report=None if as_json else click.echo, **choices)
+    if as_json:
+        path = None if result.path is None else str(result.path)
+        click.echo(show.as_json({"path": path, "metrics": result.metrics, "plan": result.plan.as_json()}))
+
+
+@click.command("lr-find")
+@click.argument("name", metavar="NAME|RUN")
+@click.argument("data", metavar="DATA")
+@click.option("-o", "--output", metavar="FILE.svg", help="Where the curve is drawn.")
+@click.option("--steps", default=100, show_default=True, help="Steps from the lowest to the highest rate.")
+@wishes
+@offline_option
+@as_json_option
+def lr_find(name: str, data: str, output: str | None, as_json: bool, **choices: Any) -> None:
+    """Try learning rates from tiny to absurd, a step each, and say where the loss falls fastest.
+
+    Of the last phase that `zoo finetune` with the same options would run; no weight is kept.
+    """
+    from zoo import show
+    from zoo.finetune.rates import lr_find as find
+
+    found = find(name, data, output=output, **choices)
+    click.echo(show.as_json(found.as_json()) if as_json else str(found))
