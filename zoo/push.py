@@ -16,6 +16,8 @@ from zoo.errors import FormatError, PushError, UsageError
 
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}\Z")
 MODEL = "model.keras"
+_PRIVATE = ("command", "notes", "skipped")
+"""Keys of a run's files that name files of its author's."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,10 @@ def push(
     folder = Path(run)
     facts, metrics, plan = _read(folder)
     card = model_card.render(repo, facts, metrics, plan)
-    # Where the images lie, and what they are called, is the user's own business.
-    own = {"data": Path(str(plan.get("data", ""))).name, "skipped": len(plan.get("skipped", []))}
     texts = {
         "README.md": card,
-        "metrics.json": _json({**metrics, "skipped": own["skipped"]}),
-        "plan.json": _json({**plan, **own}),
+        "metrics.json": _json(_public(metrics, plan)),
+        "plan.json": _json(_public(plan, plan)),
         "labels.txt": _labels(facts),
     }
     files: dict[str, Path | bytes] = {MODEL: folder / MODEL, **{name: text.encode() for name, text in texts.items()}}
@@ -106,6 +106,19 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
     if list(found[0].get("classes", ())) != list(facts["class_names"]):
         raise FormatError(f"{folder}: metrics.json is of other classes than {MODEL}; the files are not of one run")
     return facts, found[0], found[1]
+
+
+def _public(value: Any, plan: dict[str, Any]) -> Any:
+    """Returns what a run wrote down without where its author's images lie and what they are called."""
+    place = str(plan.get("data", ""))
+    if isinstance(value, dict):
+        kept = {key: _public(part, plan) for key, part in value.items() if key not in _PRIVATE}
+        return {**kept, **{key: len(value[key]) for key in ("skipped",) if isinstance(value.get(key), list)}}
+    if isinstance(value, list):
+        return [_public(part, plan) for part in value]
+    if isinstance(value, str) and len(place) > 1:
+        return value.replace(place, Path(place).name)
+    return value
 
 
 def _labels(facts: dict[str, Any]) -> str:

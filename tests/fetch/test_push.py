@@ -170,6 +170,8 @@ def test_what_is_pushed_is_used_again_by_its_name(hub: Hub, run: Path, tmp_path:
     assert hub.files["model.keras"] == (run / "model.keras").read_bytes()
     assert hub.files["labels.txt"].decode() == "<b>blue|\t<b>blue|\nred\tred\n"
     assert hub.message == "small, fine-tuned with zoo"
+    assert json.loads(hub.files["plan.json"])["data"] == "secret place"
+    assert json.loads(hub.files["metrics.json"])["skipped"] == 1
     everything = b"".join(hub.files.values())
     for private in (str(run.parent), "broken.png", "hf_secret"):
         assert private.encode() not in everything
