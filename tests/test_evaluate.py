@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -285,3 +286,36 @@ def test_a_registered_network_knows_a_cat_by_its_folder(photos: Path, tmp_path: 
     assert found.published == ()  # a folder called by name is no folder of ImageNet's
     assert found.top_k is not None
     assert found.top_k.value == 1.0
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 40, 99, 100, 500])
+def test_a_stratified_sample_is_exact_fair_and_blind_to_numbers(size: int) -> None:
+    from zoo.finetune.stream import stratified
+
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(5), [50, 30, 10, 8, 2]))
+    chosen = stratified(labels, size, seed=3)
+    assert len(set(chosen.tolist())) == min(size, 100)
+    assert np.array_equal(chosen, np.sort(chosen))
+    counts = np.bincount(labels[chosen], minlength=5)
+    if 5 <= size < 100:
+        assert counts.min() >= 1
+        assert np.abs(counts - size * np.array([0.5, 0.3, 0.1, 0.08, 0.02])).max() <= 1.5
+    assert np.array_equal(chosen, stratified(np.array([9, 2, 4, 0, 1])[labels], size, seed=3))
+    assert size >= 100 or not np.array_equal(chosen, stratified(labels, size, seed=4))
+
+
+def test_an_image_that_goes_away_meanwhile_is_named(run: Path, photos: Path) -> None:
+    def gone(position: int) -> Image.Image:
+        if position == 2:
+            raise FileNotFoundError("no such file")
+        return Image.new("RGB", (SIDE, SIDE))
+
+    data = dataset(tuple(sorted(PHOTOS.values())), np.repeat(np.arange(3), 2), gone)
+    with pytest.raises(DataError, match=r"^2: could be read a moment ago and now cannot \(no such file\)"):
+        zoo.evaluate(run, data, batch_size=1, progress=False)
+
+
+def test_one_class_with_one_image_can_be_measured(run: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "one" / "coffee").mkdir(parents=True)
+    shutil.copy(sorted((photos / "coffee").iterdir())[0], tmp_path / "one" / "coffee")
+    assert evaluate(run, tmp_path / "one", progress=False).images == 1

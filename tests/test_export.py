@@ -260,3 +260,14 @@ def test_the_command_writes_and_says_what_it_wrote(run: Path, tmp_path: Path) ->
     assert "onnxruntime, 11 images: answers differ by" in done.output
     done = CliRunner().invoke(cli, ["export", str(run), "-o", str(tmp_path / "out.keras"), "--no-check", "--json"])
     assert json.loads(done.output)["difference"] is None
+
+
+def test_a_network_that_is_sure_of_every_image_is_compared_all_the_same() -> None:
+    from zoo.export import _difference
+
+    sure = np.array([[1.0, 1e-20, 1e-25]])
+    assert _difference(sure, np.array([[1.0, 1e-20, 1e-25]])) == 0
+    assert _difference(sure, np.array([[1.0, 1e-22, 1e-25]])) > 0.05
+    assert _difference(sure, np.array([[1.0, 1e-20, 0.0]])) == pytest.approx(0, abs=1e-12)
+    scores = np.array([[-3.0, 50.0]])
+    assert _difference(scores, np.array([[-3.0, 49.5]])) == pytest.approx(0.01)

@@ -55,7 +55,7 @@ def test_a_list_that_begins_behind_a_background_class_is_followed() -> None:
 def test_digits_are_names_where_the_classes_are_called_so() -> None:
     labels = [(name, name) for name in ("3", "1", "2")]
     assert match(["1", "2", "3"], labels, 3, name="run", numbers=False) == Match(
-        {"1": 1, "2": 2, "3": 0}, (), (), ("id",)
+        {"1": 1, "2": 2, "3": 0}, (), (), ("name",)
     )
     assert match(["0", "1"], [("cat", "cat"), ("dog", "dog")], 2, name="run", numbers=False).outputs == {}
 

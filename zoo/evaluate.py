@@ -93,7 +93,7 @@ def evaluate(
     if part not in (None, *PARTS):
         raise UsageError(f"part={part!r}: expected one of {', '.join(PARTS)}")
     check(model, offline)
-    dataset = data_module.index(data, progress=progress)
+    dataset = data_module.index(data, trained=False, progress=progress)
     chosen = classifier(model, offline)
     tuned = "made_by" in chosen.facts
     found = matching.match(dataset.classes, chosen.labels, _outputs(chosen), name=chosen.name, numbers=not tuned)
@@ -103,6 +103,7 @@ def evaluate(
     if limit is not None and limit < len(positions):
         notes.append(f"{limit} of {len(positions)} images, of each class its share, drawn with seed {seed}")
         positions = positions[stratified(targets[positions], limit, seed)]
+    batch_size = min(batch_size, len(positions))
     read = batches(
         dataset, positions, chosen.preprocessing, batch_size,
         resize=resize, interpolation=interpolation, what="evaluating", progress=progress,

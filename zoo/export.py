@@ -32,6 +32,8 @@ TOLERANCE: dict[str | None, float] = {None: 1e-4, "float16": 2e-2}
 AGREEMENT = 0.5
 """Share of the images whose first answer has to stay the same under int8. Far less than usual: it rounds every number,
 and of many classes the first two are often close; less than this is a ruin."""
+LEAST = 1e-30
+"""Probabilities below this have lost digits."""
 SAMPLE = 16
 CALIBRATION = 128
 FEW = 10
@@ -50,7 +52,8 @@ class Export:
         quantize: float16, int8 or None.
         runtime: what it was run in; None if it was not.
         images: on how many images.
-        difference: largest difference to the model's own answers; None if it was not run.
+        difference: largest difference to the model's own answers, or to their logarithms as a share of the largest of
+            these, whichever is more; None if it was not run.
         agreement: share of the images whose first answer is the same; None if it was not run.
         notes: what a person should know, one sentence each.
     """
@@ -348,7 +351,7 @@ def _write(
 
 def _compare(target: Path, kind: str, quantize: str | None, expected: np.ndarray, answers: np.ndarray) -> _Checked:
     """Refuses a file that gives other answers than the model it was made of."""
-    difference = float(np.abs(answers - expected).max() / max(1.0, float(np.abs(expected).max())))
+    difference = _difference(expected, answers)
     agreement = float((answers.argmax(axis=1) == expected.argmax(axis=1)).mean())
     runtime = RUNTIMES[kind]
     if quantize == "int8":
@@ -363,6 +366,20 @@ def _compare(target: Path, kind: str, quantize: str | None, expected: np.ndarray
             f"(at most {TOLERANCE[quantize]:g} is allowed); please report this"
         )
     return _Checked(runtime, len(expected), difference, agreement)
+
+
+def _difference(expected: np.ndarray, answers: np.ndarray) -> float:
+    """Largest difference, as a share of the largest answer where that is above 1.
+
+    Of probabilities the logarithms count as well: a network that is sure of an image gives 1 and 0 whatever happens to
+    the values inside, while the logarithms of what is nearly 0 show it.
+    """
+    found = np.abs(answers - expected).max() / max(1.0, np.abs(expected).max())
+    seen = (expected > LEAST) & (answers > LEAST)
+    if min(expected.min(), answers.min()) >= 0 and seen.any():
+        logs, others = np.log(expected[seen]), np.log(answers[seen])
+        found = max(found, np.abs(logs - others).max() / max(1.0, np.abs(logs).max()))
+    return float(found)
 
 
 def _describe(places: dict[str, Path], facts: dict[str, Any]) -> None:

@@ -238,14 +238,14 @@ def in_a_child(job: Job, folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
         raise refusal(job, lines[-1])
     if job.sample is None:
         return None
-    with np.load(folder / "answers.npz") as answers:
+    with np.load(folder / "answers.npz", allow_pickle=False) as answers:
         return answers["expected"], answers["answers"]
 
 
 def main(folder: Path) -> None:
     """Does the job that a parent put into a folder, and puts the answers beside it."""
     facts: dict[str, Any] = json.loads((folder / "job.json").read_text())
-    with np.load(folder / "job.npz") as file:
+    with np.load(folder / "job.npz", allow_pickle=False) as file:
         facts |= {key: file.get(key) for key in ("sample", "calibration")}
     facts |= {key: Path(facts[key]) for key in ("model", "target")}
     answers = work(Job(**facts))

@@ -63,7 +63,8 @@ def match(
                 raise DataError(f"folder {folder!r}: may be {choices} of {name}; name the folder by the first of these")
             if places:
                 found[folder] = places[0]
-                by.append(kind)
+                key, called = (labels or ())[places[0]]
+                by.append("name" if key == called else kind)
                 break
     if not found and (numbers or labels is None):
         found, kind = _unnamed(folders, outputs, name, guess=labels is None)

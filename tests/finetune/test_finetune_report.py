@@ -61,7 +61,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def hostile() -> str:
     """The page of a run whose classes have the worst names."""
-    return report.html(record((*HOSTILE, "tulip"), 40), made="2026-01-31")
+    return report.html(record((*HOSTILE, "long" * 12, "tulip"), 40), made="2026-01-31")
 
 
 def test_the_page_has_every_section_and_is_well_formed(hostile: str) -> None:
@@ -110,7 +110,7 @@ def test_a_thousand_classes_make_a_page_of_bounded_size_that_says_what_it_leaves
     assert len(text.encode()) < 3_000_000
     said = Page(text).said()
     assert "970 classes between them are left out here" in said
-    assert "With 1000 classes the matrix is not drawn" in said
+    assert "With 1,000 classes the matrix is not drawn" in said
     assert "The 100 worst are shown; 900 better ones are left out here" in said
     assert "kinds of mistake are left out of this table" in said
 
@@ -173,6 +173,7 @@ def test_old_and_new_classes_are_told() -> None:
     assert "Kept classes: as before" in said
     assert "50 other classes of the model have no image here" in said
     assert "not measured" not in said
+    assert "50 classes without images and answers are left out" in said
 
 
 def test_images_set_aside_are_told_apart() -> None:
@@ -331,4 +332,4 @@ def test_a_phone_in_dark_mode_shows_it_and_its_tables_sort(hostile: str, tmp_pat
     table = dom[dom.index('id="classes"') : dom.index('id="calibration"')]
     rows = re.findall(r'<tr><th scope="row">([^<]*)</th>', table[table.index("<tbody") : table.index("<tfoot")])
     assert rows[0] == "tulip"
-    assert len(rows) == 4
+    assert len(rows) == 5

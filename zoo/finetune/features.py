@@ -203,7 +203,8 @@ class Extraction:
                     if number == 0 and len(todo) > 1:  # the first batch is slow: the network is compiled
                         began, seen = time.monotonic(), 0
                 if seen:
-                    self.speed = seen / max(time.monotonic() - began, 1e-6)
+                    entry.facts["speed"] = seen / max(time.monotonic() - began, 1e-6)
+            self.speed = entry.facts.get("speed", self.speed)
             return entry.arrays
 
     def _batch(self, positions: np.ndarray, start: int) -> np.ndarray:

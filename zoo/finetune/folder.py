@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STATE = "state"
 MODEL = "model.keras"
-COLUMNS = ("phase", "epoch", "rate", "loss", "val_loss", "val_accuracy", "seconds", "best")
+COLUMNS = ("phase", "epoch", "rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "best")
 
 
 class RunFolder:
@@ -185,7 +185,7 @@ def _scalars(writers: dict[str, Any], folder: Path, row: dict[str, Any]) -> None
 
     writer = writers.setdefault(row["phase"], tf.summary.create_file_writer(str(folder / row["phase"])))
     with writer.as_default(step=row["epoch"]):
-        for key in ("rate", "loss", "val_loss", "val_accuracy"):
+        for key in ("rate", "loss", "accuracy", "val_loss", "val_accuracy"):
             if row[key] is not None:
                 tf.summary.scalar(key, row[key])
     writer.flush()

@@ -71,7 +71,10 @@ class Head:
     def trained(self, model: keras.Model) -> Head:
         """Returns the head with the weights that its layers have in a model."""
         names = (["head_hidden"] if len(self.layers) == 2 else []) + [CLASSIFIER]
-        layers = [(np.asarray(layer.kernel), np.asarray(layer.bias)) for layer in map(model.get_layer, names)]
+        layers = [
+            (keras.ops.convert_to_numpy(layer.kernel), keras.ops.convert_to_numpy(layer.bias))
+            for layer in map(model.get_layer, names)
+        ]
         return Head(layers, self.mean, self.scale, self.dropout)
 
 

@@ -41,7 +41,7 @@ class OldClasses:
         self._said = answers.argmax(axis=1)
         self._images: Pictures | None = None
         if data is not None:
-            dataset = data_module.index(data, progress=task.progress)
+            dataset = data_module.index(data, trained=False, progress=task.progress)
             names, found = base.add(dataset.classes)
             if len(names) > len(task.old.names):
                 unknown = names[len(task.old.names) :]
@@ -55,8 +55,8 @@ class OldClasses:
     def balance(self, model: keras.Model) -> float:
         """Takes from the new classes what they have too much; returns by how much their logits were lowered.
 
-        Trained on images of new classes alone, a network says `new` to everything (1905.13260). Their logits are lowered
-        together as far as leaves all but `GIVEN_UP` of the new images held out their answer.
+        Trained on images of new classes alone, a network says `new` to everything (1905.13260). Their logits are
+        lowered together as far as leaves all but `GIVEN_UP` of the new images held out their answer.
         """
         task, number = self._task, len(self._old.names)
         new = task.validation[task.labels[task.validation] >= number]
@@ -66,7 +66,7 @@ class OldClasses:
         margins = logits[:, number:].max(axis=1) - logits[:, :number].max(axis=1)
         shift = max(0.0, float(np.quantile(margins, GIVEN_UP, method="lower")) - 1e-3)
         layer = model.get_layer(CLASSIFIER)
-        bias = np.asarray(layer.bias).copy()
+        bias = np.array(keras.ops.convert_to_numpy(layer.bias))
         bias[number:] -= shift
         layer.bias.assign(bias)
         return shift

@@ -131,6 +131,16 @@ def loss(classes: int, *, smoothing: float = 0.0, old: int = 0) -> Callable[[Any
     return cross_entropy
 
 
+def accuracy(classes: int) -> Callable[[Any, Any], Any]:
+    """Returns a metric: whether the largest logit is that of the label, or of the larger part of a mixed one."""
+
+    def accuracy(targets: Any, logits: Any) -> Any:
+        right = keras.ops.argmax(targets[:, :classes], axis=-1) == keras.ops.argmax(logits, axis=-1)
+        return keras.ops.cast(right, "float32")
+
+    return accuracy
+
+
 def by_layer(model: keras.Model, decay: float, numbers: dict[str, int]) -> Callable[[Any], float]:
     """Returns variable -> `decay` to the power of its block's number, 0 at the output.
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from zoo.finetune.crossvalidate import Folds
     from zoo.finetune.strategies import Outcome, Task
 
+MATRIX = 100
+"""Most classes whose confusion matrix is kept: of a thousand it has a million numbers, nearly all 0."""
+
 
 @dataclass
 class Ending:
@@ -67,9 +70,9 @@ class Ending:
         test = None
         if len(parts.test):
             answers = predict(model, task.images, parts.test)
-            test = {"images": len(parts.test), **measure(answers, labels[parts.test], self.classes)}
+            test = {"images": len(parts.test), **self._figures(answers, parts.test)}
         return model, {
-            **measure(self.answers, labels[parts.validation], self.classes),
+            **self._figures(self.answers, parts.validation),
             "model": self.base.name,
             "strategy": plan.strategy,
             "measured_on": f"{len(parts.validation)} images held out, never trained on",
@@ -89,6 +92,10 @@ class Ending:
             "versions": versions(),
             "command": self.command,
         }
+
+    def _figures(self, answers: np.ndarray, positions: np.ndarray) -> dict[str, Any]:
+        found = measure(answers, self.task.labels[positions], self.classes)
+        return found if len(self.classes) <= MATRIX else {**found, "confusion": None}
 
     def write(self, folder: Path, model: keras.Model, metrics: dict[str, Any]) -> None:
         """Writes every file of a run into an existing folder, and loads the model again as its user will.

@@ -263,9 +263,8 @@ class Work:
             layer.trainable = layer.name not in fixed
         seconds = {"features": round(prepared - self.started, 2), "training": round(time.monotonic() - prepared, 2)}
         ending = result.Ending(self.base, self.dataset, self.classes, self.parts, task, outcome, folds, self.command)
-        model, metrics = ending.measure(
-            seconds, None if kept is None else kept.compare(outcome.model, kept.balance(outcome.model))
-        )
+        judged = None if kept is None else kept.compare(outcome.model, kept.balance(outcome.model))
+        model, metrics = ending.measure(seconds, judged)
         seconds["all"] = round(time.monotonic() - self.started, 2)
         run.end(lambda place: ending.write(place, model, metrics))
         self.store.prune()

@@ -99,7 +99,7 @@ class Store:
             settings = {key: value for key, value in layer.get_config().items() if key not in ("name", "dtype")}
             found.update(f"{type(layer).__name__} {json.dumps(settings, sort_keys=True, default=str)}".encode())
         for weight in model.weights:
-            found.update(np.ascontiguousarray(weight).data)
+            found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
         return found.hexdigest()
 
     def key(self, model: str, digests: list[str], kinds: tuple[str, ...], view: tuple[int, ...]) -> str:

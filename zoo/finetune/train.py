@@ -98,7 +98,7 @@ def fit(
         log: is given each new row of the history.
 
     Returns:
-        One row per epoch: phase, epoch, rate, loss, val_loss, val_accuracy, seconds, best. Epoch 0 is before.
+        One row per epoch: phase, epoch, rate, loss, accuracy, val_loss, val_accuracy, seconds, best. Epoch 0 is before.
     """
     checkpoint = checkpoint or Checkpoint(None)
     log = log or (lambda row: None)
@@ -109,7 +109,7 @@ def fit(
     started = time.monotonic()
     if kept is None:
         loss, accuracy = judge(model, held_out)
-        course = Course(0, [_row(settings.phase, 0, None, None, (loss, accuracy), started, True)], loss)
+        course = Course(0, [_row(settings.phase, 0, None, {}, (loss, accuracy), started, True)], loss)
         log(course.rows[0])
         best = _arrays(variables)
     else:
@@ -122,7 +122,7 @@ def fit(
             started = time.monotonic()
             batches.start(course.epoch)
             reseed(model.variables, settings.seed, course.epoch)  # of dropout and augmentation
-            losses = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False).history["loss"]
+            logs = model.fit(batches, verbose=0, callbacks=callbacks, shuffle=False).history
             course.epoch += 1
             with _averaged(made, variables, model):
                 loss, accuracy = judge(model, held_out)
@@ -131,7 +131,7 @@ def fit(
                     course.best, course.waited, best = loss, 0, _arrays(variables)
             course.waited += not better
             rate = float(keras.ops.convert_to_numpy(schedule(max(0, course.epoch * len(batches) - 1))))
-            row = _row(settings.phase, course.epoch, rate, losses[-1], (loss, accuracy), started, better)
+            row = _row(settings.phase, course.epoch, rate, logs, (loss, accuracy), started, better)
             course.rows.append(row)
             log(row)
             course.done = course.waited >= settings.patience or course.epoch >= settings.epochs
@@ -164,9 +164,10 @@ def compile_model(model: keras.Model, settings: Settings, rate: Any) -> Any:
         accumulate=settings.accumulate,
         precision=settings.precision,
     )
-    loss = optimize.loss(model.output_shape[-1], smoothing=settings.smoothing, old=settings.old)
+    classes = model.output_shape[-1]
+    loss = optimize.loss(classes, smoothing=settings.smoothing, old=settings.old)
     how = {} if settings.xla is None else {"jit_compile": settings.xla}
-    model.compile(optimizer=made, loss=loss, auto_scale_loss=False, **how)
+    model.compile(optimizer=made, loss=loss, metrics=[optimize.accuracy(classes)], auto_scale_loss=False, **how)
     made.build(model.trainable_variables)
     return made
 
@@ -212,7 +213,7 @@ def _row(
     phase: str,
     epoch: int,
     rate: float | None,
-    loss: float | None,
+    logs: dict[str, list[float]],
     held_out: tuple[float, float],
     started: float,
     best: bool,
@@ -221,7 +222,8 @@ def _row(
         "phase": phase,
         "epoch": epoch,
         "rate": rate,
-        "loss": None if loss is None else float(loss),
+        "loss": float(logs["loss"][-1]) if logs else None,
+        "accuracy": float(logs["accuracy"][-1]) if logs else None,
         "val_loss": held_out[0],
         "val_accuracy": held_out[1],
         "seconds": round(time.monotonic() - started, 3),

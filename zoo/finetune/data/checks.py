@@ -32,11 +32,15 @@ class _Kept:
         return self.opener(self.positions[position])
 
 
-def finish(found: Found) -> Dataset:
+def finish(found: Found, *, trained: bool = True) -> Dataset:
     """Returns the data set.
 
     Exact copies in two classes contradict each other and are dropped; those of a class in two parts stay out of
     training; the others are kept.
+
+    Args:
+        found: what a source holds.
+        trained: whether a classifier is to be trained on it.
 
     Raises:
         DataError: the images cannot be trained on; the message says why and what to do.
@@ -70,7 +74,9 @@ def finish(found: Found) -> Dataset:
         opener=found.opener if keep.all() else _Kept(found.opener, positions),
     )
     _check_names(found.name, dataset.classes)
-    _check_counts(dataset, found, int((~keep).sum()))
+    _check_any(dataset)
+    if trained:
+        _check_counts(dataset, found, int((~keep).sum()))
     return _with_doubts(dataset)
 
 
@@ -144,11 +150,14 @@ def _copies(found: Found, labels: np.ndarray, keep: np.ndarray) -> list[str]:
     ]
 
 
-def _check_counts(dataset: Dataset, found: Found, dropped: int) -> None:
-    where = dataset.name
+def _check_any(dataset: Dataset) -> None:
     if not dataset.items:
         first = f", the first: {dataset.skipped[0].path}: {dataset.skipped[0].reason}" if dataset.skipped else ""
-        raise DataError(f"{where}: no image can be used ({len(dataset.skipped)} cannot be read{first})")
+        raise DataError(f"{dataset.name}: no image can be used ({len(dataset.skipped)} cannot be read{first})")
+
+
+def _check_counts(dataset: Dataset, found: Found, dropped: int) -> None:
+    where = dataset.name
     if len(dataset.classes) == 1:
         raise DataError(f"{where}: has one class only ({dataset.classes[0]!r}); a classifier needs two or more")
     parts = np.array(dataset.parts if dataset.parts is not None else ["training"] * len(dataset.items), dtype=object)

@@ -16,7 +16,7 @@ from zoo.finetune.data.table import SUFFIXES as TABLES
 _NOT_A_CLASS = frozenset({"__MACOSX", "__pycache__"})
 
 
-def read_folder(root: Path, progress: bool) -> Found:
+def read_folder(root: Path, progress: bool, *, trained: bool = True) -> Found:
     """Reads every image of a folder; hidden files and folders in it are ignored, class names are the subfolders'.
 
     Raises:
@@ -34,7 +34,8 @@ def read_folder(root: Path, progress: bool) -> Found:
     parts = _parts(root, images)
     notes = [f"{len(loose)} image(s) lie directly in the folder, in no class, and are left out."] if loose else []
     if parts is None:
-        _check_classes(root, images, unread)
+        if trained:
+            _check_classes(root, images, unread)
         entries = [
             Entry(path.relative_to(root).as_posix(), folder.name) for folder in images for path in images[folder]
         ]

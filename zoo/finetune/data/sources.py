@@ -24,7 +24,7 @@ ACCEPTED = (
 )
 
 
-def index(source: Any, *, labels: Sequence[str] | None = None, progress: bool = True) -> Dataset:
+def index(source: Any, *, labels: Sequence[str] | None = None, trained: bool = True, progress: bool = True) -> Dataset:
     """Reads every image of a source once.
 
     Args:
@@ -34,20 +34,21 @@ def index(source: Any, *, labels: Sequence[str] | None = None, progress: bool = 
             PyDataset or PyTorch data set of (image, label); a Hugging Face Dataset or DatasetDict. A `Dataset` is
             returned as it is.
         labels: class names of integer labels, in place of those that the source carries.
+        trained: whether it has to be such that a classifier can be trained on it; to measure one, any images do.
         progress: show a bar on a terminal.
 
     Returns:
         The readable images with their classes, what could not be read, and what a person should know.
 
     Raises:
-        DataError: the images cannot be trained on; the message says why and what to do.
+        DataError: there is no image, or they cannot be trained on; the message says why and what to do.
         UsageError: the source is of no kind that zoo reads, or what reads it is not installed.
     """
     names = check_label_names(labels)
     if isinstance(source, Dataset):
         return source if names is None else _renamed(source, names)
     if isinstance(source, str | os.PathLike):
-        found = _read_path(Path(source), names, progress)
+        found = _read_path(Path(source), names, progress, trained)
     else:
         found = _read_object(source, names, progress)
         found.names = names or found.names
@@ -55,14 +56,14 @@ def index(source: Any, *, labels: Sequence[str] | None = None, progress: bool = 
             found.notes.append(
                 "Classes are called by their numbers, as the source has no names; labels=[...] gives them."
             )
-    return finish(found)
+    return finish(found, trained=trained)
 
 
-def _read_path(path: Path, names: tuple[str, ...] | None, progress: bool) -> Found:
+def _read_path(path: Path, names: tuple[str, ...] | None, progress: bool, trained: bool) -> Found:
     if path.is_dir():
         if names is not None:
             raise UsageError(f"labels: {path} is a folder, whose classes are called by its subfolders; leave it out")
-        return folder.read_folder(path, progress)
+        return folder.read_folder(path, progress, trained=trained)
     if not path.exists():
         raise DataError(f"{path}: does not exist; expected a folder with one subfolder of images per class, or a table")
     suffix = path.suffix.lower()

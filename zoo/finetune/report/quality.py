@@ -89,12 +89,15 @@ def confusion(record: Record, measured: dict[str, Any]) -> dict[str, Any]:
         for true, answered in pairs
         if off[true, answered]
     ]
-    small = len(record.classes) <= MATRIX_LIMIT
-    label = f"Confusion matrix of {len(record.classes)} classes; its largest entries off the diagonal are in the table"
+    seen = np.flatnonzero(totals + matrix.sum(axis=0))  # kept classes, as a rule, are neither shown nor answered
+    small = len(seen) <= MATRIX_LIMIT
+    label = f"Confusion matrix of {len(seen)} classes; its largest entries off the diagonal are in the table"
+    drawn = matrix[np.ix_(seen, seen)].tolist()
     return {
-        "chart": charts.confusion(matrix.tolist(), record.classes, label) if small else None,
+        "chart": charts.confusion(drawn, [record.classes[place] for place in seen], label) if small else None,
         "rows": rows if not small else rows[:10],
         "left_out": int((off > 0).sum()) - len(rows if not small else rows[:10]),
+        "unseen": len(record.classes) - len(seen),
         "kinds": int((off > 0).sum()),
         "mistakes": int(off.sum()),
     }
