@@ -316,6 +316,7 @@ def test_an_image_that_goes_away_meanwhile_is_named(run: Path, photos: Path) -> 
 
 
 def test_one_class_with_one_image_can_be_measured(run: Path, photos: Path, tmp_path: Path) -> None:
-    (tmp_path / "one" / "coffee").mkdir(parents=True)
-    shutil.copy(sorted((photos / "coffee").iterdir())[0], tmp_path / "one" / "coffee")
-    assert evaluate(run, tmp_path / "one", progress=False).images == 1
+    image = sorted(photos.rglob("*.png"))[0]
+    (tmp_path / "one" / image.parent.name).mkdir(parents=True)
+    shutil.copy(image, tmp_path / "one" / image.parent.name)
+    assert zoo.evaluate(run, tmp_path / "one", progress=False).images == 1
