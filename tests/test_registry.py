@@ -14,7 +14,7 @@ import pytest
 
 import zoo
 from zoo import architectures, registry
-from zoo.errors import CardError, UnknownModelError, UsageError
+from zoo.errors import CardError, UnknownModelError, UsageError, ZooWarning
 from zoo.files import UrlPlace
 from zoo.schema import ModelCard
 from zoo.sources import KerasSource, WeightsSource
@@ -265,6 +265,28 @@ def test_the_order_is_natural(users: Path) -> None:
 
 def test_info_takes_aliases() -> None:
     assert zoo.info("yahoo-open-nsfw") is zoo.info("open-nsfw")
+
+
+def test_a_former_name_works_on_with_a_warning_and_is_not_listed(users: Path) -> None:
+    (users / "x.toml").write_text(renamed("mine", {'aliases = ["alias-of-mine"]': 'former_names = ["of-old"]'}))
+    old = "inceptionresnetv2.pytorchcv"
+    with pytest.warns(ZooWarning, match=f"'{old}' is called 'inception-resnet-v2.pytorchcv' now"):
+        assert zoo.info(old).family == "inception-resnet-v2"
+    with pytest.warns(ZooWarning, match="'of-old' is called 'mine' now"):
+        assert zoo.info("of-old").name == "mine"
+    assert zoo.list_models(old) == zoo.list_models("of-old") == []
+    (users / "y.text").write_text(renamed("of-old"))
+    with pytest.raises(CardError, match=r"the name 'of-old' belongs to mine"):
+        zoo.register(users / "y.text")
+
+
+def test_the_command_line_says_once_that_a_name_has_changed(python: str) -> None:
+    code = "import sys; sys.argv = ['zoo', 'info', 'inceptionresnetv1.pytorchcv']; from zoo.cli import main; main()"
+    done = in_process(python, code)
+    assert done.returncode == 0
+    assert done.stdout.startswith("name: inception-resnet-v1.pytorchcv")
+    told = "'inceptionresnetv1.pytorchcv' is called 'inception-resnet-v1.pytorchcv' now"
+    assert done.stderr == f"zoo: {told}; the old name works for the time being\n"
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:

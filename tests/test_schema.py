@@ -308,7 +308,7 @@ BAD = {
         'format = "caffe"',
         'format = "caffe2"',
         f"{NAME}.source.format: expected one of 'caffe', 'checkpoint', 'keras', 'mxnet', 'onnx', 'pytorch', "
-        "'tensorflow', 'torch7', 'unsupported', got 'caffe2'",
+        "'tensorflow', 'torch7', 'unsupported', 'zoo', got 'caffe2'",
     ),
     "a role that is not listed": (
         'graph = "graph"',

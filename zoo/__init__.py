@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FetchError,
         FormatError,
         ParityError,
+        PushError,
         UnknownFactError,
         UnknownModelError,
         UnsupportedError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from zoo.finetune.advise import Advice, advise
     from zoo.library import convert, get, load, preprocess, verify
     from zoo.predict import Prediction, predict
+    from zoo.push import push
     from zoo.registry import info, list_models, register
     from zoo.schema import ModelCard
 
@@ -44,6 +46,7 @@ _HOME = {
         "FetchError",
         "FormatError",
         "ParityError",
+        "PushError",
         "UnknownFactError",
         "UnknownModelError",
         "UnsupportedError",
@@ -57,6 +60,7 @@ _HOME = {
     "zoo.finetune.advise": ("Advice", "advise"),
     "zoo.library": ("convert", "get", "load", "preprocess", "verify"),
     "zoo.predict": ("Prediction", "predict"),
+    "zoo.push": ("push",),
     "zoo.registry": ("info", "list_models", "register"),
     "zoo.schema": ("ModelCard",),
 }
@@ -75,6 +79,7 @@ __all__ = [
     "ParityError",
     "Plan",
     "Prediction",
+    "PushError",
     "UnknownFactError",
     "UnknownModelError",
     "UnsupportedError",
@@ -92,6 +97,7 @@ __all__ = [
     "load",
     "predict",
     "preprocess",
+    "push",
     "register",
     "verify",
 ]

@@ -6,6 +6,7 @@
       partial/                       downloads under way, or waiting to be resumed
       hub/                           cards made of Hugging Face repositories
       index/                         the registry, compiled (zoo.index)
+      registries/                    other people's registries (zoo.registries; without $ZOO_HOME among the user's data)
       locks/                         one empty file per thing that was locked
 
 Correctness rests on unique temporary names and renames alone: a lock only spares the second process the work, so one
@@ -58,13 +59,17 @@ def models_dir() -> Path:
 
 
 def folder_name(model: str) -> str:
-    """Returns a model's name as part of a path: `hf:owner/name` becomes `hf--owner--name`, others stay."""
+    """Returns a model's name as part of a path: `hf:owner/name` is `hf--owner--name`, `lab/name` is `lab@name`."""
+    if not model.startswith("hf:"):
+        return model.replace("/", "@")  # no name holds an '@'
     return model.replace(":", "--").replace("/", "--")
 
 
 def model_of(folder: str) -> str:
     """Returns the name of the model that `folder_name` made a folder's name of."""
-    return "/".join(folder.replace("--", ":", 1).split("--", 1)) if folder.startswith("hf--") else folder
+    if not folder.startswith("hf--"):
+        return folder.replace("@", "/")
+    return "/".join(folder.replace("--", ":", 1).split("--", 1))
 
 
 def partial_dir() -> Path:

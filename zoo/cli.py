@@ -6,21 +6,23 @@ import importlib
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from zoo import __version__
+from zoo.cli_given import preprocessing_options
 from zoo.cli_options import as_json_option, offline_option
-from zoo.errors import ZooError
+from zoo.errors import ZooError, ZooWarning
 
 SECTIONS = {
     "Find a model": ("list", "info", "diff"),
     "Use it": ("get", "predict", "evaluate", "export", "verify"),
-    "Make one": ("advise", "finetune", "lr-find", "convert", "architectures"),
+    "Make one": ("advise", "finetune", "lr-find", "push", "convert", "architectures"),
     "See it work": ("demo",),
-    "Keep house": ("cache",),
+    "Keep house": ("cache", "registry"),
 }
 ELSEWHERE = {
     "advise": "zoo.cli_evaluate:advise",
@@ -29,6 +31,8 @@ ELSEWHERE = {
     "export": "zoo.cli_export:export",
     "finetune": "zoo.cli_finetune:finetune",
     "lr-find": "zoo.cli_finetune:lr_find",
+    "push": "zoo.cli_push:push",
+    "registry": "zoo.cli_registry:registry",
 }
 """Commands with modules of their own, imported when one is asked for."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -115,11 +119,12 @@ def list_(pattern: str, columns: str | None, as_json: bool, **conditions: Any) -
 
 
 def _rows() -> list[dict[str, Any]]:
-    """Returns every model's row, without pydantic where only the built-in registry is there."""
-    from zoo import index
+    """Returns every model's row, without pydantic where no registry is there that was not compiled yet."""
+    from zoo import index, registries
 
+    others = registries.rows(lambda text: click.echo(f"zoo: {text}", err=True))
     if not os.environ.get("ZOO_REGISTRY"):
-        return index.open().rows
+        return [*index.open().rows, *others]
     from zoo import registry
 
     return registry.rows()
@@ -131,8 +136,8 @@ def _facts(name: str) -> dict[str, Any]:
 
     if not os.environ.get("ZOO_REGISTRY"):
         built_in = index.open()
-        if name in built_in.names:
-            facts: dict[str, Any] = json.loads(built_in.card(built_in.names[name]))
+        if row := built_in.row(name):
+            facts: dict[str, Any] = json.loads(built_in.card(row))
             return facts
     from zoo import registry
 
@@ -189,6 +194,7 @@ def diff(first: str, second: str, everything: bool, as_json: bool) -> None:
     default="auto",
     help="How a download is told, on stderr; auto: bars in a terminal, lines in a log, or what ZOO_PROGRESS says.",
 )
+@preprocessing_options
 def get(name: str, output: str | None, progress: Any, **how: Any) -> None:
     """Fetch, check and convert a model; print where it is."""
     from zoo import library
@@ -202,7 +208,8 @@ def get(name: str, output: str | None, progress: Any, **how: Any) -> None:
 @click.option("--top", default=5, show_default=True, help="Answers per image.")
 @offline_option
 @as_json_option
-def predict(model: str, images: tuple[str, ...], top: int, offline: bool | None, as_json: bool) -> None:
+@preprocessing_options
+def predict(model: str, images: tuple[str, ...], as_json: bool, **how: Any) -> None:
     """Name what is on images, with a model or a fine-tuning run; a folder stands for its images."""
     from dataclasses import asdict
 
@@ -211,7 +218,7 @@ def predict(model: str, images: tuple[str, ...], top: int, offline: bool | None,
     from zoo.preprocessing import image_paths
 
     paths = [found for image in images for found in (image_paths(image) if os.path.isdir(image) else [image])]
-    answers = name_images(model, paths, top=top, offline=offline)
+    answers = name_images(model, paths, **how)
     pairs = [(str(path), found) for path, found in zip(paths, answers, strict=True)]
     if as_json:
         click.echo(show.as_json([{"image": path, "predictions": [asdict(a) for a in found]} for path, found in pairs]))
@@ -308,6 +315,8 @@ def main() -> NoReturn:
     from zoo.quiet import silence
 
     silence()
+    warnings.filterwarnings("always", category=ZooWarning)
+    warnings.showwarning = _warn
     try:
         # click returns an exit code where --help or a failed write ends it early, else the command's None
         code = cli.main(prog_name="zoo", standalone_mode=False)
@@ -329,6 +338,17 @@ def main() -> NoReturn:
             raise
         code = _complain(f"unexpected {type(error).__name__}: {error}; ZOO_DEBUG=1 shows the traceback", 1)
     sys.exit(code)
+
+
+def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Prints what zoo itself warns of as one line, once; of others' only what the user asked to see."""
+    text = str(message) if issubclass(category, ZooWarning) else warnings.formatwarning(message, category, *where[:2])
+    if text not in _warned:
+        _warned.add(text)
+        click.echo("zoo: " + " ".join(text.split()) if issubclass(category, ZooWarning) else text, err=True)
+
+
+_warned: set[str] = set()
 
 
 def _complain(text: str, code: int) -> int:

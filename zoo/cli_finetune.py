@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from zoo.cli_given import preprocessing_options
 from zoo.cli_options import as_json_option, offline_option
 
 _TYPES = {int: int, float: float, str: str, int | None: int, float | None: float, str | None: str, str | bool: str}
@@ -37,6 +38,7 @@ def wishes(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--old-data", metavar="DATA", help="With --keep-classes: images of the old classes, to measure them.")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 @wishes
+@preprocessing_options
 @offline_option
 @as_json_option
 def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:

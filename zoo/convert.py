@@ -6,9 +6,10 @@ far the result is from the origin's own output. It is kept beside the artifact a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,25 @@ import numpy as np
 import zoo
 from zoo import architectures, artifact, formats
 from zoo.artifact import CONVERTER
-from zoo.build import Affine, build, describe
+from zoo.build import Affine, Inside, PerPixel, build, describe
 from zoo.errors import FormatError, ParityError, UnsupportedError, UsageError
-from zoo.formats import checkpoint, pytorch
+from zoo.formats import caffe_mean, checkpoint, pytorch
 from zoo.formats.options import Options
 from zoo.graph import Graph
-from zoo.preprocessing import affine
+from zoo.preprocessing import affine, is_per_pixel, per_pixel
 from zoo.registry import check_file
-from zoo.schema import ModelCard, Preprocessing
-from zoo.sources import CheckpointSource, KerasSource, UnsupportedSource, WeightsSource
+from zoo.schema import MeanFile, ModelCard, Preprocessing
+from zoo.sources import CheckpointSource, FinishedSource, KerasSource, UnsupportedSource, WeightsSource
 
 
-def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sandbox: bool = False) -> dict[str, Any]:
+def convert_card(
+    card: ModelCard,
+    files: Mapping[str, Path],
+    folder: Path,
+    *,
+    sandbox: bool = False,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Converts a registered model into an artifact, and compares that with the origin framework's output.
 
     Args:
@@ -39,6 +47,7 @@ def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sa
         files: role -> verified file.
         folder: an empty folder for the artifact.
         sandbox: read the files in a child process with limits (`zoo.sandbox`).
+        given: facts of the card's preprocessing that the caller stated, for the receipt (`zoo.given`).
 
     Returns:
         The receipt, which is also in the folder.
@@ -47,17 +56,14 @@ def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sa
         FormatError: a file is damaged, or holds other tensors than the network has.
         ParityError: the model's numbers are not the origin's.
     """
+    if isinstance(card.source, FinishedSource):
+        return _keep(card, files, folder)
     with ThreadPoolExecutor(1) as pool:  # hashing goes on while the files are read and the network is built
         hashing = {role: pool.submit(_fingerprint, path) for role, path in files.items()}
         graph = read_card(card, files, sandbox=sandbox)
-        model, arrays = describe(graph, affine=_affine(card.preprocessing), name=card.name)
+        model, arrays = describe(graph, affine=_inside(card, files, sandbox=sandbox), name=card.name)
         fingerprints = {role: future.result() for role, future in hashing.items()}
-    for role, found in fingerprints.items():
-        if card.files[role].sha256 not in ("unknown", found["sha256"]):
-            raise FormatError(
-                f"{card.name}: {card.files[role].name} was changed after it was verified; "
-                f"delete {files[role]} and get the model again"
-            )
+    _check_unchanged(card, files, fingerprints)
     hashes = artifact.save(with_probabilities(model), folder, arrays)
     (folder / "card.json").write_text(card.model_dump_json(indent=1))
     receipt = {
@@ -66,6 +72,46 @@ def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sa
         "files": {role: {"name": card.files[role].name, **found} for role, found in fingerprints.items()},
         # Of what was written, not of what was meant to be.
         "parity": parity(card, artifact.load(folder)) if card.check else None,
+        **({"given": dict(given)} if given else {}),
+    }
+    artifact.seal(folder, receipt, hashes)
+    return receipt
+
+
+def _check_unchanged(card: ModelCard, files: Mapping[str, Path], found: Mapping[str, Mapping[str, Any]]) -> None:
+    for role, fingerprint in found.items():
+        if card.files[role].sha256 not in ("unknown", fingerprint["sha256"]):
+            raise FormatError(
+                f"{card.name}: {card.files[role].name} was changed after it was verified; "
+                f"delete {files[role]} and get the model again"
+            )
+
+
+def _keep(card: ModelCard, files: Mapping[str, Path], folder: Path) -> dict[str, Any]:
+    """Makes an artifact of a model that zoo wrote: nothing is left to convert."""
+    from zoo import finished
+
+    fingerprints = {role: _fingerprint(path) for role, path in files.items()}
+    _check_unchanged(card, files, fingerprints)
+    with _named_as_published(card, files):
+        model = finished.load(files[card.source.roles[0]])
+    wanted = (None, *card.preprocessing.sides, 3)
+    if tuple(model.input_shape) != wanted or len(model.output_shape) != 2:
+        raise FormatError(
+            f"{card.name}: takes {model.input_shape} and gives {model.output_shape}; expected {wanted}, (None, classes)"
+        )
+    if card.labels.count not in ("unknown", model.output_shape[1]):
+        raise FormatError(f"{card.name}: has {model.output_shape[1]} outputs, its zoo.json names {card.labels.count}")
+    hashes = artifact.save(model, folder)
+    (folder / "card.json").write_text(card.model_dump_json(indent=1))
+    receipt = {
+        "model": card.name,
+        "zoo": zoo.__version__,
+        "converter": CONVERTER,
+        "tensors": {weight.path: list(weight.shape) for weight in model.weights},
+        "unused": {},
+        "files": {role: {"name": card.files[role].name, **found} for role, found in fingerprints.items()},
+        "parity": None,
     }
     artifact.seal(folder, receipt, hashes)
     return receipt
@@ -73,10 +119,16 @@ def convert_card(card: ModelCard, files: Mapping[str, Path], folder: Path, *, sa
 
 def read_card(card: ModelCard, files: Mapping[str, Path], *, sandbox: bool) -> Graph:
     """Returns a card's network with its weights, as the origin has it; arguments and errors as in `convert_card`."""
-    try:
+    with _named_as_published(card, files):
         return _with_sane_numbers(_graph_of(card, files, _reader(sandbox)))
+
+
+@contextlib.contextmanager
+def _named_as_published(card: ModelCard, files: Mapping[str, Path]) -> Iterator[None]:
+    """Puts a file's published name into messages: the cache names files by their hash, which tells a user nothing."""
+    try:
+        yield
     except FormatError as error:
-        # The cache names files by their hash, which tells a user nothing.
         message = str(error)
         for role, path in files.items():
             message = message.replace(path.name, card.files[role].name)
@@ -221,8 +273,23 @@ def _with_sane_numbers(graph: Graph) -> Graph:
     return graph
 
 
-def _affine(preprocessing: Preprocessing) -> Affine:
-    scale, offset = affine(preprocessing)
+def _inside(card: ModelCard, files: Mapping[str, Path], *, sandbox: bool) -> Inside:
+    """Returns the preprocessing that goes inside a card's model."""
+    inputs = card.preprocessing
+    if not isinstance(inputs.mean, MeanFile):
+        return _affine(inputs, card.name)
+    role = inputs.mean.file
+    with _named_as_published(card, files):
+        mean = _reader(sandbox)("caffe_mean", [files[role]])[caffe_mean.MEAN]
+    return PerPixel(*per_pixel(inputs, np.asarray(mean), name=card.name))
+
+
+def _affine(preprocessing: Preprocessing, name: str = "model") -> Inside:
+    if is_per_pixel(preprocessing):
+        if isinstance(preprocessing.mean, MeanFile):
+            raise UsageError("preprocessing.mean: a mean image belongs to a card, which says where its file is")
+        return PerPixel(*per_pixel(preprocessing, name=name))
+    scale, offset = affine(preprocessing, name=name)
     return Affine(tuple(scale), tuple(offset), preprocessing.channel_order == "BGR")
 
 
@@ -231,6 +298,8 @@ def _graph_of(card: ModelCard, files: Mapping[str, Path], read: _Read) -> Graph:
     paths = [files[role] for role in source.roles]
     if isinstance(source, UnsupportedSource):
         raise UnsupportedError(f"{card.name}: cannot be converted yet: {source.reason}")
+    if isinstance(source, FinishedSource):
+        raise UnsupportedError(f"{card.name}: is a Keras model that zoo wrote; there is no origin's network to read")
     if isinstance(source, WeightsSource):
         return _graph_of_weights(card, source, read(source.format, paths), paths[0].name)
     theano = None
@@ -238,7 +307,8 @@ def _graph_of(card: ModelCard, files: Mapping[str, Path], read: _Read) -> Graph:
         if source.architecture is not None:
             return _graph_of_weights(card, source, read(source.format, paths), paths[0].name)
         theano = source.theano_kernels
-    options = Options(input_shape=(3, *inputs.sides), until=source.until, theano_kernels=theano)
+    channels = 1 if inputs.channel_order == "gray" else 3
+    options = Options(input_shape=(channels, *inputs.sides), until=source.until, theano_kernels=theano)
     found = read(source.format, paths, options=options)
     if not isinstance(found, Graph):
         raise FormatError(f"{paths[0].name}: holds weights without a graph; the card has to name the architecture")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zoo import hub_cards
+from zoo import hub_cards, registries
 from zoo.errors import FetchError, ZooError
 from zoo.graph import Graph, Node
 from zoo.registry import info, is_builtin
@@ -64,7 +64,7 @@ def diff(first: str, second: str) -> list[Row]:
 
 
 def _facts(name: str) -> dict[tuple[str, str], str]:
-    if "/" in name and not name.startswith(hub_cards.PREFIX):
+    if "/" in name and not name.startswith(hub_cards.PREFIX) and not registries.of(name):
         from zoo import architectures
 
         variant, _, dialect = name.partition("/")

@@ -23,6 +23,10 @@ class FetchError(ZooError):
     """A file could not be had from any of its places, or its bytes are not the published ones."""
 
 
+class PushError(ZooError):
+    """A model could not be uploaded."""
+
+
 class FormatError(ZooError):
     """A model file is damaged, hostile, or not what it claims to be."""
 
@@ -37,6 +41,10 @@ class ParityError(ZooError):
 
 class DataError(ZooError):
     """A data set cannot be trained or evaluated on."""
+
+
+class ZooWarning(UserWarning):
+    """Something works on, and the user should know: a name has changed, a registry of others is broken."""
 
 
 class UsageError(ZooError):

@@ -181,8 +181,9 @@ def raw_input(model: keras.Model, *, reverse: bool) -> Any:
     found = {step.operation.name: step.outputs[0] for step in walk if step.operation.name.startswith("preprocessing")}
     if not found:
         return model.input
-    if "preprocessing_bgr" in found:
-        return found["preprocessing_bgr"]
+    for name in ("preprocessing_bgr", "preprocessing_per_pixel"):
+        if name in found:  # turns the channels itself
+            return found[name]
     if not reverse:
         return found["preprocessing"]
     images = {id(found["preprocessing"])}

@@ -1,8 +1,9 @@
 """Cards of Hugging Face repositories: `hf:owner/name` is a model's name if the repository says what zoo must know.
 
-What is understood is timm's config.json: architecture, normalisation, crop and classes. A card is made from it the
-first time the name is used, kept in the cache with the commit it was made from, and stays what it is from then on;
-`hf:owner/name@revision` names another commit. Nothing of a repository is executed.
+What is understood is timm's config.json (architecture, normalisation, crop and classes), and a model.keras that zoo
+wrote, as `zoo push` uploads it, which says the same inside. A card is made from it the first time the name is used,
+kept in the cache with the commit it was made from, and stays what it is from then on; `hf:owner/name@revision` names
+another commit. Nothing of a repository is executed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zoo import cache
+from zoo import cache, hub_finished
 from zoo.errors import CardError, FetchError, UnsupportedError, UsageError
 from zoo.schema import SPDX, ModelCard
 
@@ -31,7 +32,6 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 MAX_CONFIG = 4 << 20
 """Bytes of a config.json; one with the names of 21,843 classes takes about 1 MB."""
-_TIMEOUT = (10, 30)  # seconds to connect, and between two bytes
 
 # timm/data/imagenet_info.py tells data sets apart by the number of classes; its lists are in the order of zoo's.
 _LABELS = {1000: "imagenet-2012"}
@@ -61,10 +61,24 @@ def card(name: str, *, offline: bool | None = None) -> ModelCard:
     if offline:
         raise FetchError(f"{name}: offline, and its config.json was never fetched; run `zoo info {name}` online once")
     owner, repo, revision = found.groups()
-    made = _card(name, *_ask(f"{owner}/{repo}", revision or "main", name))
+    made = _made(f"{owner}/{repo}", revision or "main", name)
     with contextlib.suppress(OSError), cache.atomic_file(note) as temporary:  # a read-only cache asks again
         temporary.write_text(made.model_dump_json(indent=1), "utf-8")
     return made
+
+
+def _made(repo: str, revision: str, name: str) -> ModelCard:
+    from zoo.fetch import hub
+    from zoo.fetch.places import PlaceError
+
+    try:
+        facts = hub.facts(repo, revision)
+    except PlaceError as error:
+        raise FetchError(f"{name}: {error}") from error
+    there = {sibling.rfilename for sibling in facts.siblings or []}
+    if hub_finished.FILE in there and not there.intersection(WEIGHTS):
+        return hub_finished.card(name, facts)
+    return _card(name, facts, _config(repo, facts.sha, name))
 
 
 def noted() -> list[ModelCard]:
@@ -92,42 +106,17 @@ def _note(name: str) -> Path:
 # ------------------------------------------------------------------------------------------------------------ the hub
 
 
-def _ask(repo: str, revision: str, name: str) -> tuple[Any, Mapping[str, Any]]:
-    """Returns what the hub says of a repository, and its config.json, of one commit."""
-    import huggingface_hub
-    from huggingface_hub import constants
-
+def _config(repo: str, commit: str, name: str) -> Mapping[str, Any]:
+    """Returns a repository's config.json of one commit."""
     from zoo.fetch import hub
     from zoo.fetch.places import PlaceError
     from zoo.files import HubPlace
 
-    if constants.HF_HUB_OFFLINE:
-        raise FetchError(f"{name}: huggingface_hub is set offline (HF_HUB_OFFLINE)")
-    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    place = HubPlace(kind="hub", repo=repo, file="config.json", revision=revision)
     try:
-        with hub.reasons(place):
-            facts = huggingface_hub.HfApi(endpoint=endpoint).model_info(
-                repo, revision=revision, files_metadata=True, timeout=_TIMEOUT[1], token=hub.token() or False
-            )
-        url, login = hub.address(place.model_copy(update={"revision": facts.sha}))
+        body = hub.read(HubPlace(kind="hub", repo=repo, file="config.json", revision=commit), MAX_CONFIG)
     except PlaceError as error:
         raise FetchError(f"{name}: {error}") from error
-    return facts, _config(url, login, name)
-
-
-def _config(url: str, login: Mapping[str, str] | None, name: str) -> Mapping[str, Any]:
-    import requests
-
-    try:
-        with requests.get(url, headers=dict(login or {}), timeout=_TIMEOUT, stream=True) as answer:
-            answer.raise_for_status()
-            body = answer.raw.read(MAX_CONFIG + 1, decode_content=True)
-    except (requests.RequestException, OSError) as error:
-        raise FetchError(f"{name}: config.json cannot be fetched: {type(error).__name__}; try again") from error
     with _understood(name):
-        if len(body) > MAX_CONFIG:
-            raise ValueError(f"more than {MAX_CONFIG} bytes")
         found = json.loads(body)
         if not isinstance(found, dict):
             raise TypeError("no JSON object")

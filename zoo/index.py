@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import cache
-from zoo.errors import UsageError, ZooError
+from zoo.errors import UsageError, ZooError, ZooWarning
 
 if TYPE_CHECKING:
     from zoo.schema import ModelCard
@@ -31,7 +32,7 @@ Row = dict[str, Any]
 """What lists show of a model: see `row`. Facts that no source gives are "unknown"."""
 
 ROWS, CARDS = "rows.json", "cards.jsonl"
-RULES = ("cards.py", "files.py", "index.py", "registry.py", "schema.py", "sources.py")
+RULES = ("cards.py", "files.py", "index.py", "registries.py", "registry.py", "schema.py", "sources.py")
 """Modules whose change may change what a card is read as."""
 _KEPT = 30 * 24 * 3600  # seconds
 ORIGINS = ("caffe", "keras", "tensorflow", "torch", "mxnet")
@@ -54,12 +55,24 @@ class Index:
     cards: bytes
     """Cards as JSON, one a line; a row's `at` says where its card begins and how long it is."""
     names: dict[str, Row] = field(default_factory=dict)
-    """Name or alias -> row."""
+    """Name, alias or former name -> row."""
+
+    def row(self, name: str) -> Row | None:
+        """Returns the row of a name; says so if the model has another one by now."""
+        found = self.names.get(name)
+        if found is not None and name in found["former"]:
+            renamed(name, found["name"])
+        return found
 
     def card(self, row: Row) -> bytes:
         """Returns a card as JSON."""
         start, length = row["at"]
         return self.cards[start : start + length]
+
+
+def renamed(old: str, new: str) -> None:
+    """Warns that a model has another name than it had."""
+    warnings.warn(f"{old!r} is called {new!r} now; the old name works for the time being", ZooWarning, stacklevel=4)
 
 
 def open() -> Index:
@@ -73,6 +86,7 @@ def row(card: ModelCard) -> Row:
     return {
         "name": card.name,
         "aliases": list(card.aliases),
+        "former": list(card.former_names),
         "origin": card.origin,
         "family": card.family,
         "architecture": card.architecture,
@@ -163,12 +177,38 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 @functools.cache
 def _open(registry: Path) -> Index:
+    def read() -> list[tuple[ModelCard, str]]:
+        from zoo import registry as names
+
+        return names.read_builtin()
+
+    stated = [(f"{path.parent.name}/{path.name}", path) for path in sorted(registry.glob("*/*.toml"))]
+    return compiled(stated, read)
+
+
+def compiled(stated: Iterable[tuple[str, Path]], read: Callable[[], list[tuple[ModelCard, str]]]) -> Index:
+    """Returns the index of some files of cards, compiled now if the cache has none of this content.
+
+    Args:
+        stated: what each file is called, and its path.
+        read: reads and checks them, giving cards and how messages call the place of each.
+    """
+    digest = _digest(stated)
+    if digest not in _opened:
+        _opened[digest] = _compiled(digest, read)
+    return _opened[digest]
+
+
+_opened: dict[str, Index] = {}
+
+
+def _compiled(digest: str, read: Callable[[], list[tuple[ModelCard, str]]]) -> Index:
     chosen = os.environ.get("ZOO_INDEX")
-    place = (Path(chosen).expanduser().absolute() if chosen else cache.home() / "index") / _digest(registry)
+    place = (Path(chosen).expanduser().absolute() if chosen else cache.home() / "index") / digest
     try:
         rows, cards = json.loads((place / ROWS).read_bytes()), (place / CARDS).read_bytes()
     except (OSError, ValueError):
-        rows, cards = _compile()
+        rows, cards = _compile(read())
         try:
             with cache.atomic_folder(place) as temporary:
                 (temporary / ROWS).write_text(json.dumps(rows, separators=(",", ":")), "utf-8")
@@ -176,7 +216,7 @@ def _open(registry: Path) -> Index:
             _sweep(place)
         except (OSError, ZooError):
             pass  # a read-only cache: compiled again the next time
-    return Index(rows, cards, {name: row for row in rows for name in (row["name"], *row["aliases"])})
+    return Index(rows, cards, {name: row for row in rows for name in (row["name"], *row["aliases"], *row["former"])})
 
 
 def _sweep(current: Path) -> None:
@@ -186,11 +226,9 @@ def _sweep(current: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _compile() -> tuple[list[Row], bytes]:
-    from zoo import registry
-
+def _compile(stated: Iterable[tuple[ModelCard, str]]) -> tuple[list[Row], bytes]:
     rows, lines, start = [], [], 0
-    for card, shown in sorted(registry.read_builtin(), key=lambda stated: natural(stated[0].name)):
+    for card, shown in sorted(stated, key=lambda one: natural(one[0].name)):
         line = card.model_dump_json(exclude_none=True).encode()
         rows.append({**row(card), "stated": shown, "at": [start, len(line)]})
         lines.append(line)
@@ -198,12 +236,12 @@ def _compile() -> tuple[list[Row], bytes]:
     return rows, b"\n".join(lines)
 
 
-def _digest(registry: Path) -> str:
-    """A hash of the registry's files, and of the modules that read them."""
+def _digest(stated: Iterable[tuple[str, Path]]) -> str:
+    """A hash of files of cards and what they are called, and of the modules that read them."""
     digest = hashlib.sha256()
     package = Path(__file__).parent
-    for path in [*sorted(registry.glob("*/*.toml")), *(package / name for name in RULES)]:
+    for name, path in [*stated, *((rule, package / rule) for rule in RULES)]:
         content = path.read_bytes()
-        digest.update(f"{path.parent.name}/{path.name}\0{len(content)}\0".encode())
+        digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()[:32]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from zoo import artifact, cache
 from zoo.errors import ParityError, UnsupportedError, UsageError
+from zoo.given import INSIDE, Given, apply, neutral, require
 from zoo.registry import info, is_builtin, labels
 from zoo.schema import ModelCard, Preprocessing
-from zoo.sources import UnsupportedSource
+from zoo.sources import FinishedSource, UnsupportedSource
 
 if TYPE_CHECKING:
     import keras
@@ -33,6 +34,7 @@ def get(
     sandbox: bool | None = None,
     progress: Progress = True,
     jobs: int = 1,
+    **given: Unpack[Given],
 ) -> Path:
     """Fetches, checks and converts a model; does nothing that was done before.
 
@@ -45,12 +47,16 @@ def get(
             the built-in registry.
         progress: how a download is told: see `zoo.fetch.fetch`.
         jobs: connections at a time for a file of more than 64 MB, 1 to 16.
+        given: facts about its preprocessing in place of the card's, for models of which no source gives them:
+            `channel_order`, `value_range`, `mean`, `std`, `resize`, `interpolation` (`zoo.given.Given`). Each choice is
+            a model of its own in the cache, and says so in its receipt.
 
     Returns:
         `output` if given, else the artifact's folder.
 
     Raises:
         UnknownModelError: no such model.
+        UnknownFactError: no source gives a fact that decides the model's numbers, and `given` does not either.
         FetchError: a file cannot be had, or is not the published one.
         FormatError: a file is damaged.
         ParityError: the converted model does not give the origin's numbers.
@@ -58,10 +64,10 @@ def get(
     if output is not None and Path(output).suffix != ".keras":
         raise UsageError(f"{output}: the exported file's name has to end in .keras")
     card = info(name, offline=offline)
-    folder = _artifact(card, source=source, offline=offline, sandbox=sandbox, progress=progress, jobs=jobs)
+    folder = _artifact(card, given, source=source, offline=offline, sandbox=sandbox, progress=progress, jobs=jobs)
     if output is None:
         return folder
-    return export(artifact.load(folder), Path(output), about(card))
+    return export(artifact.load(folder), Path(output), about(card, given))
 
 
 def load(
@@ -75,6 +81,7 @@ def load(
     source: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     sandbox: bool | None = None,
+    **given: Unpack[Given],
 ) -> keras.Model:
     """Loads a model, getting it first if need be.
 
@@ -85,10 +92,12 @@ def load(
         layer: give this layer's output instead, by its name in the origin (`conv2/3x3`) or in Keras.
         outputs: what the classifier gives: probabilities, or the logits before the softmax. Both are (N, classes).
         preprocessing: whether the model takes RGB 0..255 (float or uint8, NHWC, at the card's size) and normalises
-            itself; without it, it takes what the origin network took, in the origin's channel order.
+            itself; without it, it takes what the origin network took, in the origin's channel order, and no fact about
+            preprocessing is needed.
         source: as in `get`.
         offline: as in `get`.
         sandbox: as in `get`.
+        given: as in `get`.
 
     Returns:
         A functional Keras model of built-in layers, ready for inference or training.
@@ -105,7 +114,8 @@ def load(
     if layer and not top:
         raise UsageError("layer and top=False exclude each other: give one")
     card = info(name, offline=offline)
-    folder = _artifact(card, source=source, offline=offline, sandbox=sandbox)
+    facts = {**({} if preprocessing else neutral(card)), **given}
+    folder = _artifact(card, facts, source=source, offline=offline, sandbox=sandbox)
     import keras
 
     from zoo import heads
@@ -122,29 +132,30 @@ def load(
         result = heads.logits(model) if outputs == "logits" else model.output
     inputs = model.input
     if not preprocessing:
-        inputs = heads.raw_input(model, reverse=card.preprocessing.channel_order == "BGR")
+        inputs = heads.raw_input(model, reverse=apply(card, facts)[0].preprocessing.channel_order == "BGR")
     if inputs is model.input and result is model.output:
         return model
     return keras.Model(inputs, result, name=model.name)
 
 
-def preprocess(name: str, images: Image | Iterable[Image]) -> np.ndarray:
+def preprocess(name: str, images: Image | Iterable[Image], **given: Unpack[Given]) -> np.ndarray:
     """Resizes and crops images as the model's card says.
 
     Args:
         name: a registered name or alias.
         images: one or several of: a path, a PIL image, an array (H, W, 3) or (H, W) of RGB or gray 0..255.
+        given: as in `get`; `resize` and `interpolation` count here.
 
     Returns:
         (N, height, width, 3) uint8, RGB 0..255: what the model that `load` gives takes.
 
     Raises:
         DataError: an image cannot be read.
-        UnknownFactError: the card does not know how images were resized.
+        UnknownFactError: the card does not know how images were resized, and `given` does not say it.
     """
     from zoo import preprocessing
 
-    return preprocessing.preprocess(info(name), images)
+    return preprocessing.preprocess(apply(info(name), given)[0], images)
 
 
 def convert(
@@ -264,7 +275,7 @@ def verify(name: str, *, against: str | os.PathLike[str] | None = None, offline:
     """
     card = info(name, offline=offline)
     arrays = None if against is None else _arrays(against)
-    folder = _artifact(card, source=None, offline=offline)
+    folder = _artifact(card, neutral(card), source=None, offline=offline)
     receipt = artifact.read_receipt(folder)
     from zoo.convert import parity, read_card  # imports keras: only once there is something to compare
 
@@ -296,8 +307,9 @@ def _compared(graph: Graph, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return {**asdict(found), "rows": rows, "summary": str(found)}
 
 
-def about(card: ModelCard) -> dict[str, Any]:
+def about(card: ModelCard, given: Given | None = None) -> dict[str, Any]:
     """Returns what an exported file tells about itself, in its member zoo.json."""
+    card, facts = apply(card, given or {})
     names = labels(card)
     return {
         "model": card.name,
@@ -305,6 +317,7 @@ def about(card: ModelCard) -> dict[str, Any]:
         "class_ids": None if names is None else [key for key, _ in names],
         "preprocessing": card.preprocessing.model_dump(mode="json"),
         "license": card.license.model_dump(mode="json"),
+        **({"stated_by_caller": facts} if facts else {}),
     }
 
 
@@ -321,6 +334,7 @@ def export(model: keras.Model, path: Path, facts: dict[str, Any]) -> Path:
 
 def _artifact(
     card: ModelCard,
+    given: Mapping[str, Any],
     *,
     source: str | os.PathLike[str] | None,
     offline: bool | None,
@@ -328,9 +342,17 @@ def _artifact(
     progress: Progress = True,
     jobs: int = 1,
 ) -> Path:
-    """Returns the folder of a card's artifact, made now if it is not there."""
+    """Returns the folder of a card's artifact with a caller's facts, made now if it is not there."""
     if isinstance(card.source, UnsupportedSource):
         raise UnsupportedError(f"{card.name}: cannot be converted yet: {card.source.reason}")
+    if sandbox is None:
+        sandbox = not is_builtin(card)
+    apply(card, given)  # tells of facts that are impossible, also of those that do not count here
+    # How images are resized is no part of the model.
+    card, facts = apply(card, {key: value for key, value in given.items() if key in INSIDE})
+    if facts and isinstance(card.source, FinishedSource):
+        raise UsageError(f"{card.name}: {', '.join(facts)}: this model has its preprocessing inside; leave it out")
+    require(card)
     folder = artifact.folder_of(card)
     if (folder / artifact.RECEIPT).exists():
         return folder
@@ -343,7 +365,7 @@ def _artifact(
             from zoo.convert import convert_card
 
             with cache.atomic_folder(folder) as temporary:
-                convert_card(card, files, temporary, sandbox=not is_builtin(card) if sandbox is None else sandbox)
+                convert_card(card, files, temporary, sandbox=sandbox, given=facts)
             if os.environ.get("ZOO_KEEP_ORIGINALS", "").lower() in ("0", "false", "no", "off"):
                 from zoo import storage
 

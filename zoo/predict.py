@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from pydantic import ValidationError
 
+from zoo import finished
 from zoo.errors import DataError, FormatError, UsageError, ZooError
-from zoo.formats.pickles import shown
+from zoo.given import INSIDE, Given, apply, require
 from zoo.schema import Preprocessing, ShortSide
 
 if TYPE_CHECKING:
@@ -23,10 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.preprocessing import Image
-    from zoo.schema import ModelCard, Resize
-
-FACTS = "zoo.json"  # the member of a .keras file in which zoo says what the model's outputs mean
-FACTS_LIMIT = 16 * 2**20
+    from zoo.schema import ModelCard
 
 
 @dataclass(frozen=True)
@@ -74,8 +69,7 @@ def predict(
     top: int = 5,
     batch_size: int = 32,
     offline: bool | None = None,
-    resize: Resize | Mapping[str, Any] | None = None,
-    interpolation: str | None = None,
+    **given: Unpack[Given],
 ) -> list[list[Prediction]]:
     """Says what is on images.
 
@@ -88,15 +82,16 @@ def predict(
         top: how many answers an image, at most one per class.
         batch_size: how many images go through the model at once.
         offline: never use the network; default: whether ZOO_OFFLINE is 1.
-        resize: a resize rule in place of the model's: `{"kind": "short-side", "size": 256}`.
-        interpolation: in place of the model's: nearest, bilinear, bicubic, lanczos or area.
+        given: facts about its preprocessing in place of the model's: `resize` (`{"kind": "short-side", "size": 256}`)
+            and `interpolation` (nearest, bilinear, bicubic, lanczos or area); for a registered model also
+            `channel_order`, `value_range`, `mean` and `std`, as in `zoo.get`.
 
     Returns:
         Per image, its answers, best first; ties in the order of the classes.
 
     Raises:
         DataError: an image cannot be read.
-        UnknownFactError: no source gives the model's resize rule, and `resize` was not given.
+        UnknownFactError: no source gives a fact about the model's preprocessing, and `given` does not either.
         UnknownModelError: no such model.
         UsageError: an argument is impossible, or the model is no classifier of images.
 
@@ -113,11 +108,17 @@ def predict(
     todo = _expand(images)
     if not todo:
         return []
-    chosen = classifier(model, offline)
+    if isinstance(model, str) and _path(model) is None:
+        from zoo import registry
+
+        require(apply(registry.info(model, offline=offline), given)[0], images=True)
+    chosen = classifier(model, offline, **given)
     answers: list[list[Prediction]] = []
     for start in range(0, len(todo), batch_size):
         chunk = todo[start : start + batch_size]
-        batch = preprocess(chosen.preprocessing, chunk, resize=resize, interpolation=interpolation)
+        batch = preprocess(
+            chosen.preprocessing, chunk, resize=given.get("resize"), interpolation=given.get("interpolation")
+        )
         answers += _best(scores(chosen, batch), chosen, top)
     return answers
 
@@ -155,17 +156,25 @@ def check(model: str | os.PathLike[str] | keras.Model, offline: bool | None = No
             _facts(path)
 
 
-def classifier(model: str | os.PathLike[str] | keras.Model, offline: bool | None = None) -> Classifier:
-    """Loads what `predict` takes as a model.
+def classifier(
+    model: str | os.PathLike[str] | keras.Model, offline: bool | None = None, **given: Unpack[Given]
+) -> Classifier:
+    """Loads what `predict` takes as a model; `given` as there.
 
     Raises:
         FormatError: the file is damaged, or was not written by Keras.
+        UnknownFactError: no source gives a fact about the model's preprocessing, and `given` does not either.
         UnknownModelError: no such model.
         UsageError: it is no network of one image.
     """
-    if isinstance(model, str | os.PathLike):
-        file = _path(model)
-        return _from_registry(str(model), offline) if file is None else _from_file(file, str(model))
+    file = _path(model) if isinstance(model, str | os.PathLike) else None
+    if isinstance(model, str | os.PathLike) and file is None:
+        return _from_registry(str(model), offline, given)
+    inside = [key for key in INSIDE if given.get(key) is not None]
+    if inside:
+        raise UsageError(f"{inside[0]}: is for registered models; this one has its preprocessing inside")
+    if file is not None:
+        return _from_file(file, str(model))
     if not hasattr(model, "input_shape"):
         raise UsageError(
             f"model: expected a name, a run folder, a .keras file or a Keras model, got {type(model).__name__}"
@@ -181,12 +190,13 @@ def _path(model: str | os.PathLike[str]) -> Path | None:
     return None
 
 
-def _from_registry(name: str, offline: bool | None) -> Classifier:
+def _from_registry(name: str, offline: bool | None, given: Given) -> Classifier:
     from zoo import library, registry
 
     card = registry.info(name, offline=offline)
-    model = library.load(name, offline=offline)
-    return Classifier(model, registry.labels(card), card.preprocessing, card.name, library.about(card), card)
+    rules = apply(card, given)[0].preprocessing
+    model = library.load(name, offline=offline, **given)
+    return Classifier(model, registry.labels(card), rules, card.name, library.about(card, given), card)
 
 
 def _from_file(file: Path, name: str) -> Classifier:
@@ -205,7 +215,7 @@ def _from_file(file: Path, name: str) -> Classifier:
         preprocessing = Preprocessing.model_validate_json(json.dumps(rules)) if rules else _plain(model)
     except ValidationError as error:
         raise FormatError(
-            f"{file}: {FACTS}: preprocessing: {error.errors()[0]['msg']}; was it written by zoo?"
+            f"{file}: {finished.FACTS}: preprocessing: {error.errors()[0]['msg']}; was it written by zoo?"
         ) from None
     return Classifier(model, labels, preprocessing, name, facts, _card(facts))
 
@@ -227,36 +237,7 @@ def _facts(file: Path) -> dict[str, Any]:
     """What zoo wrote into a .keras file about its classes; nothing for a file of Keras's own."""
     if not file.is_file():
         raise UsageError(f"{file}: no such file; expected a .keras file or a fine-tuning run's folder")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if FACTS not in archive.namelist():
-                return {}
-            with archive.open(FACTS) as member:
-                raw = member.read(FACTS_LIMIT + 1)  # the size that the zip states is no bound on what it inflates to
-            if len(raw) > FACTS_LIMIT:
-                raise FormatError(f"{file}: {FACTS}: more than {FACTS_LIMIT} bytes; the file was not written by zoo")
-            facts = json.loads(raw)
-    # RuntimeError: encrypted, or JSON nested too deep; the others: damage that zipfile does not look for.
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        struct.error,
-        EOFError,
-        IndexError,
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:
-        raise FormatError(f"{file}: not a sound .keras file: {shown(str(error))}") from None
-    names, ids = (facts.get(key) for key in ("class_names", "class_ids")) if isinstance(facts, dict) else ((), None)
-    for found in (names, ids):
-        if found is not None and not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
-            raise FormatError(
-                f"{file}: {FACTS}: expected class names as a list of text; the file was not written by zoo"
-            )
-    if names is not None and ids is not None and len(names) != len(ids):
-        raise FormatError(f"{file}: {FACTS}: {len(names)} class names but {len(ids)} class ids")
-    return dict(facts)
+    return finished.facts(file)
 
 
 def _plain(model: Any) -> Preprocessing:

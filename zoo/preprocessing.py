@@ -2,7 +2,7 @@
 
 Two halves. `load_image`, `resize_and_crop` and `preprocess` stay outside the model and follow the card exactly, with
 Pillow as the resizing engine. `affine` gives the half that goes inside it: mean, std and value range as one scale and
-offset.
+offset; `per_pixel` gives it for models that take grey images or subtract a mean image.
 
 Pillow always widens its kernel when it shrinks (antialiasing). Where a card says that another library resized when the
 published accuracy was measured (`library`, `antialias`), pixels differ slightly from that library's; zoo's pixels are
@@ -21,7 +21,8 @@ import PIL.Image
 from PIL import ImageOps, UnidentifiedImageError
 from pydantic import TypeAdapter, ValidationError
 
-from zoo.errors import DataError, UnknownFactError, UnsupportedError, UsageError
+from zoo import given
+from zoo.errors import DataError, FormatError, UnknownFactError, UsageError
 from zoo.schema import CropFraction, CropPadding, MeanFile, ModelCard, Preprocessing, Resize, ShortSide, Square
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ IMAGE_SUFFIXES = frozenset(
     f".{suffix}" for suffix in ("bmp", "gif", "jpeg", "jpg", "jpe", "jfif", "png", "ppm", "pgm", "tif", "tiff", "webp")
 )
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb, half a gigabyte as RGB
+GREY = (0.299, 0.587, 0.114)  # of R, G, B
 FILTERS = {
     "nearest": PIL.Image.Resampling.NEAREST,
     "bilinear": PIL.Image.Resampling.BILINEAR,
@@ -194,14 +196,14 @@ def _cut(image: PIL.Image.Image, left: int, top: int, width: int, height: int) -
     return np.asarray(image.crop((left, top, left + width, top + height)))
 
 
-def _rule(given: Resize | Mapping[str, Any] | None, preprocessing: Preprocessing, name: str) -> Any:
-    rule: Any = preprocessing.resize if given is None else given
+def _rule(stated: Resize | Mapping[str, Any] | None, preprocessing: Preprocessing, name: str) -> Any:
+    rule: Any = preprocessing.resize if stated is None else stated
     if rule == "unknown":
         raise UnknownFactError(
             f"{name}.preprocessing.resize: no source gives it; pass resize={{'kind': 'short-side', 'size': 256}} "
-            f"or another of {KINDS}"
+            f"(--resize short-side:256) or another of {KINDS}"
         )
-    if given is None:
+    if stated is None:
         return rule
     try:
         rule = TypeAdapter(Resize).validate_python(rule)
@@ -217,12 +219,12 @@ def _rule(given: Resize | Mapping[str, Any] | None, preprocessing: Preprocessing
     return rule
 
 
-def _interpolation(given: str | None, preprocessing: Preprocessing, name: str) -> str:
-    kind = preprocessing.interpolation if given is None else given
+def _interpolation(stated: str | None, preprocessing: Preprocessing, name: str) -> str:
+    kind = preprocessing.interpolation if stated is None else stated
     if kind == "unknown":
         raise UnknownFactError(
             f"{name}.preprocessing.interpolation: no source gives it; pass interpolation='bilinear' "
-            f"or another of {', '.join(FILTERS)}"
+            f"(--interpolation bilinear) or another of {', '.join(FILTERS)}"
         )
     if kind not in FILTERS:
         raise UsageError(f"interpolation: expected one of {', '.join(FILTERS)}, got {kind!r}")
@@ -297,25 +299,12 @@ def affine(preprocessing: Preprocessing, *, name: str = "model") -> tuple[list[f
         (scale, offset), three numbers each, in R, G, B order whatever the origin's order, for x in 0..255.
 
     Raises:
-        UnknownFactError: no source gives channel order, range, mean or std.
-        UnsupportedError: the model takes grey images, or subtracts a mean image.
+        UnknownFactError: no source gives channel order, range, mean or std; all that are missing are named.
+        UsageError: the model takes grey images, or subtracts a mean image: see `per_pixel`.
     """
-    for key in ("channel_order", "value_range", "mean", "std"):
-        if getattr(preprocessing, key) == "unknown":
-            raise UnknownFactError(
-                f"{name}.preprocessing.{key}: no source gives it; load the model with preprocessing=False and prepare "
-                f"its input yourself, or state {key} in a card of your own"
-            )
-    if isinstance(preprocessing.mean, MeanFile):
-        raise UnsupportedError(
-            f"{name}.preprocessing.mean: {preprocessing.mean.file!r} is a mean image, which this version of zoo cannot "
-            "put inside a model; load it with preprocessing=False, or state one mean per channel in a card of your own"
-        )
-    if preprocessing.channel_order == "gray":
-        raise UnsupportedError(
-            f"{name}.preprocessing.channel_order: takes grey images, which this version of zoo cannot make from RGB "
-            "inside a model; load it with preprocessing=False"
-        )
+    _check_known(preprocessing, name)
+    if is_per_pixel(preprocessing):
+        raise UsageError(f"{name}.preprocessing: a grey input or a mean image is no scale and offset per channel")
     mean = np.array(preprocessing.mean if isinstance(preprocessing.mean, tuple) else [0.0] * 3, np.float64)
     std = np.array(preprocessing.std if isinstance(preprocessing.std, tuple) else [1.0] * 3, np.float64)
     if preprocessing.channel_order == "BGR":
@@ -323,3 +312,53 @@ def affine(preprocessing: Preprocessing, *, name: str = "model") -> tuple[list[f
     full = 255.0 if preprocessing.value_range == (0.0, 1.0) else 1.0
     offset = -mean / std + 0.0  # + 0.0: a mean of nothing gives 0, not -0
     return (1.0 / (full * std)).tolist(), offset.tolist()
+
+
+def is_per_pixel(preprocessing: Preprocessing) -> bool:
+    """Returns whether the preprocessing is more than a scale and an offset per channel: see `per_pixel`."""
+    return preprocessing.channel_order == "gray" or isinstance(preprocessing.mean, MeanFile)
+
+
+def per_pixel(
+    preprocessing: Preprocessing, mean_image: NDArray[np.float32] | None = None, *, name: str = "model"
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The arithmetic half of the preprocessing, `y = x @ kernel + bias`, for RGB input.
+
+    A mean image larger than the network's input is cut at its centre, as Caffe cuts it with the image
+    (data_transformer.cpp). Grey is 0.299 R + 0.587 G + 0.114 B, which OpenCV and Pillow share (ITU-R 601), not rounded.
+
+    Args:
+        preprocessing: the card's.
+        mean_image: (C, height, width) in the origin's channel order, on its value range; at least the input's size.
+        name: the model's name, for messages.
+
+    Returns:
+        kernel (3, C) and bias (height, width, C) for x (height, width, 3) RGB in 0..255; C in the origin's order.
+
+    Raises:
+        UnknownFactError: no source gives channel order, range, mean or std; all that are missing are named.
+        FormatError: the mean image has another number of channels, or is smaller than the input.
+    """
+    _check_known(preprocessing, name)
+    orders = {"RGB": np.eye(3), "BGR": np.eye(3)[:, ::-1], "gray": np.array([GREY]).T}
+    kernel = orders[preprocessing.channel_order]
+    height, width = preprocessing.sides
+    mean = np.zeros(kernel.shape[1]) if preprocessing.mean == "none" else preprocessing.mean
+    if mean_image is not None:
+        channels, rows, columns = mean_image.shape
+        if channels != kernel.shape[1] or rows < height or columns < width:
+            raise FormatError(
+                f"{name}.preprocessing.mean: the mean image has {channels} channels of {rows}x{columns}, the input has "
+                f"{kernel.shape[1]} of {height}x{width}"
+            )
+        top, left = (rows - height) // 2, (columns - width) // 2
+        mean = np.moveaxis(mean_image[:, top : top + height, left : left + width], 0, -1)
+    std = np.ones(kernel.shape[1]) if preprocessing.std == "none" else np.array(preprocessing.std, np.float64)
+    full = 255.0 if preprocessing.value_range == (0.0, 1.0) else 1.0
+    bias = np.broadcast_to(-np.asarray(mean, np.float64) / std, (height, width, kernel.shape[1]))
+    return (kernel / (full * std)).astype(np.float32), (bias + 0.0).astype(np.float32)
+
+
+def _check_known(preprocessing: Preprocessing, name: str) -> None:
+    if missing := given.unknown(preprocessing):
+        raise UnknownFactError(given.told(missing, name))

@@ -1,7 +1,8 @@
 """Finds, lists and names cards: the built-in registry, the user's own folders, and cards registered at run time.
 
 Layout: `<origin>/<family>.toml` (several variants a file, see `zoo.cards`), `labels/<list>.txt`, `checks/<model>.json`.
-The environment variable ZOO_REGISTRY adds the user's own: folders or TOML files, separated as in PATH.
+The environment variable ZOO_REGISTRY adds the user's own: folders or TOML files, separated as in PATH. Other people's,
+whose models' names begin with their registry's, are in `zoo.registries`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo import cards, hub_cards, index
-from zoo.errors import CardError, UnknownModelError, UsageError
+from zoo import cards, hub_cards, index, registries
+from zoo.errors import CardError, UnknownModelError, UsageError, ZooWarning
 from zoo.files import File
 from zoo.index import folder
 from zoo.schema import ModelCard
@@ -68,16 +70,17 @@ def list_models(
 
 
 def rows() -> list[index.Row]:
-    """Returns what lists show of every model: built-in, the user's, registered."""
+    """Returns what lists show of every model: built-in, the user's, registered, of other people's registries."""
     others = _others()
-    return [*index.open().rows, *(index.row(card) for card, _ in others)]
+    return [*index.open().rows, *(index.row(card) for card, _ in others), *registries.rows(_complain)]
 
 
 def info(name: str, *, offline: bool | None = None) -> ModelCard:
     """Gives the card of one model.
 
     Args:
-        name: the model's name or one of its aliases; or `hf:owner/name`, a Hugging Face repository (`zoo.hub_cards`).
+        name: the model's name or one of its aliases; `lab/name`, one of the registry that was added as `lab`; or
+            `hf:owner/name`, a Hugging Face repository (`zoo.hub_cards`).
         offline: for repositories never asked about before: never use the network; default: whether ZOO_OFFLINE is 1.
 
     Returns:
@@ -96,12 +99,16 @@ def info(name: str, *, offline: bool | None = None) -> ModelCard:
     """
     if isinstance(name, str) and name.startswith(hub_cards.PREFIX):
         return hub_cards.card(name, offline=offline)
+    if isinstance(name, str) and "/" in name:
+        return _of_registry(name)
     built_in = index.open()
-    if name in built_in.names:
-        return _card(built_in.names[name]["name"])
+    if row := built_in.row(name):
+        return _card(row["name"])
     names = [*built_in.names]
     for card, _ in _others():
         if name in card.names:
+            if name in card.former_names:
+                index.renamed(name, card.name)
             return card
         names += card.names
     close = difflib.get_close_matches(str(name).lower(), names, 3, cutoff=0.5)
@@ -109,9 +116,32 @@ def info(name: str, *, offline: bool | None = None) -> ModelCard:
     raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list` shows all {len(rows())}")
 
 
+def _of_registry(name: str) -> ModelCard:
+    """Returns a card of another registry."""
+    registry = registries.of(name)
+    if registry is None:
+        prefix, there = name.partition("/")[0], [registry.name for registry in registries.added()]
+        known = f"; there are: {', '.join(there)}" if there else ""
+        raise UnknownModelError(
+            f"no model is called {name!r}: no registry was added as {prefix!r}{known}; `zoo registry add` adds one"
+        )
+    opened = registries.open_(registry)
+    if row := opened.row(name):
+        return _built(opened.card(row))
+    close = difflib.get_close_matches(name.lower(), [*opened.names], 3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list '{registry.name}/*'` shows all")
+
+
 def known() -> list[ModelCard]:
     """Returns every card of `list_models`, and those of the Hugging Face repositories that were used."""
-    return [*(card for card, _ in _stated()), *hub_cards.noted()]
+    others = [_built(opened.card(row)) for _, opened in registries.opened(_complain) for row in opened.rows]
+    return [*(card for card, _ in _stated()), *others, *hub_cards.noted()]
+
+
+def _complain(text: str) -> None:
+    """Says what is wrong with another registry; the command line says it itself."""
+    warnings.warn(text, ZooWarning, stacklevel=4)
 
 
 def register(card_or_path: ModelCard | Mapping[str, Any] | str | os.PathLike[str]) -> ModelCard:
@@ -139,7 +169,7 @@ def register(card_or_path: ModelCard | Mapping[str, Any] | str | os.PathLike[str
                 f"{shown}: holds {len(read)} models, register takes one; set ZOO_REGISTRY={shown} for all of them"
             )
         card = read[0]
-    _check_together([*_stated(), (card, shown)])
+    check_together([*_stated(), (card, shown)])
     _registered.append((card, shown))
     return card
 
@@ -150,11 +180,12 @@ def is_builtin(card: ModelCard) -> bool:
     return card.name in built_in and card == _card(card.name)
 
 
-def labels(card: ModelCard) -> list[tuple[str, str]] | None:
+def labels(card: ModelCard, *, home: Path | None = None) -> list[tuple[str, str]] | None:
     """Gives the meaning of a model's outputs.
 
     Args:
         card: the model.
+        home: the folder of the registry that the card is of; default: told by its name.
 
     Returns:
         (id, name) per output index, the card's offset applied; None if nobody says what the outputs mean.
@@ -167,7 +198,7 @@ def labels(card: ModelCard) -> list[tuple[str, str]] | None:
         return list(wanted.names)
     if wanted.list == "unknown":
         return None
-    classes = [("background", "background")] * wanted.offset + list(label_list(wanted.list))
+    classes = [("background", "background")] * wanted.offset + list(label_list(wanted.list, _homes(card, home)))
     if wanted.count != "unknown" and wanted.count != len(classes):
         raise CardError(
             f"{card.name}.labels: the model has {wanted.count} outputs, "
@@ -176,29 +207,55 @@ def labels(card: ModelCard) -> list[tuple[str, str]] | None:
     return classes
 
 
-def label_list(stem: str) -> tuple[tuple[str, str], ...]:
-    """Reads a label list of the built-in registry, or else of the user's own: (id, name) per line."""
-    for place in (folder(), *_user_places()):
+def label_list(stem: str, homes: Iterable[Path] | None = None) -> tuple[tuple[str, str], ...]:
+    """Reads a label list, (id, name) per line: the first of its name in `homes`; default: built-in, then the user's."""
+    homes = (folder(), *_user_places()) if homes is None else homes
+    for place in homes:
         path = place / "labels" / f"{stem}.txt"
         if path.is_file():
-            return _read_labels(path)
+            return _read_labels(_inside(path, place))
     known = ", ".join(sorted(path.stem for path in (folder() / "labels").glob("*.txt")))
     raise CardError(f"registry/labels/{stem}.txt: no such label list; there are: {known}")
 
 
-def check_file(card: ModelCard) -> Path | None:
-    """Finds the origin framework's output for a card, in the built-in registry's checks or else in the user's own.
+def check_file(card: ModelCard, *, home: Path | None = None) -> Path | None:
+    """Finds the origin framework's output for a card, in the checks of its registry.
+
+    Args:
+        card: the model.
+        home: as in `labels`.
 
     Raises:
         CardError: the card names a file that is not there.
     """
     if card.check is None:
         return None
-    for place in (folder(), *_user_places()):
+    for place in _homes(card, home)[: 1 if _is_others(card, home) else None]:
         path = place / "checks" / card.check.file
         if path.is_file():
-            return path
-    raise CardError(f"registry/checks/{card.check.file}: no such file; {card.name}.check names it")
+            return _inside(path, place)
+    where = f"{home}/checks" if home else "registry/checks"
+    raise CardError(f"{where}/{card.check.file}: no such file; {card.name}.check names it")
+
+
+def _is_others(card: ModelCard, home: Path | None) -> bool:
+    return home is not None or ("/" in card.name and not card.name.startswith(hub_cards.PREFIX))
+
+
+def _homes(card: ModelCard, home: Path | None) -> list[Path]:
+    """Where lists and checks are looked for: in another registry's own folder, then zoo's; or in zoo's, the user's."""
+    if not _is_others(card, home):
+        return [folder(), *_user_places()]
+    registry = registries.of(card.name)
+    own = home or (registry.folder if registry else None)
+    return [*([own] if own else []), folder()]
+
+
+def _inside(path: Path, place: Path) -> Path:
+    """Returns a path after refusing one that leads out of its registry."""
+    if not path.resolve().is_relative_to(place.resolve()):
+        raise CardError(f"{path}: is a link that leads out of the registry; put a file there")
+    return path
 
 
 @functools.cache
@@ -210,7 +267,7 @@ def _read_labels(path: Path) -> tuple[tuple[str, str], ...]:
             continue
         key, tab, name = line.partition("\t")
         if not (key and tab and name.strip()) or "\t" in name:
-            raise CardError(f"registry/labels/{path.name}:{number}: expected id<TAB>name, got {line!a}")
+            raise CardError(f"registry/labels/{path.name}:{number}: expected id<TAB>name, got {line[:60]!a}")
         found.append((key, name))
     return tuple(found)
 
@@ -226,6 +283,8 @@ def _card(name: str) -> ModelCard:
     row = built_in.names.get(name)
     if row is not None and row["name"] == name:
         return _built(built_in.card(row))
+    if "/" in name:
+        return _of_registry(name)
     return next(card for card, _ in _others() if card.name == name)
 
 
@@ -238,7 +297,7 @@ def _others() -> list[Stated]:
     """The user's cards, and those registered in this process."""
     places = os.environ.get("ZOO_REGISTRY", "")
     if places and _registered:  # either may have come after the other
-        _check_together([*_builtin(), *_users(places), *_registered])
+        check_together([*_builtin(), *_users(places), *_registered])
     return [*_users(places), *_registered] if places or _registered else []
 
 
@@ -261,7 +320,7 @@ def read_builtin() -> list[Stated]:
                 right = f"registry/{card.origin}/"
                 raise CardError(f"{shown}: origin: {card.origin!r} belongs in {right}, not in {path.parent.name}/")
             found.append((card, shown))
-    _check_together(found)
+    check_together(found)
     return found
 
 
@@ -273,7 +332,7 @@ def _users(places: str) -> tuple[Stated, ...]:
             raise CardError(f"ZOO_REGISTRY: {place}: no such file or folder; correct the variable or unset it")
         for path in sorted(place.rglob("*.toml")) if place.is_dir() else [place]:
             found += [(card, str(path)) for card in cards.read(path)]
-    _check_together([*_builtin(), *found])
+    check_together([*_builtin(), *found])
     return tuple(found)
 
 
@@ -282,8 +341,15 @@ def _user_places(places: str | None = None) -> list[Path]:
     return [Path(place).expanduser() for place in places.split(os.pathsep) if place]
 
 
-def _check_together(every: Iterable[Stated]) -> None:
-    """Refuses two models of one name, and files whose bytes are the same but whose name or size differ."""
+def check_together(every: Iterable[Stated]) -> None:
+    """Refuses two models of one name, and files whose bytes are the same but whose name or size differ.
+
+    Args:
+        every: cards, as their files state them.
+
+    Raises:
+        CardError: two contradict each other, or one has a name that no file may give.
+    """
     names: dict[str, Stated] = {}
     files: dict[str, tuple[str, File]] = {}
     for card, where in every:
@@ -291,6 +357,10 @@ def _check_together(every: Iterable[Stated]) -> None:
             if name.startswith(hub_cards.PREFIX):
                 raise CardError(
                     f"{where}: {card.name}: names that begin with 'hf:' are those of Hugging Face repositories"
+                )
+            if "/" in name:
+                raise CardError(
+                    f"{where}: {card.name}: a name has no '/': that stands behind the name of another registry"
                 )
             if name in names:
                 other, place = names[name]

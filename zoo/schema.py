@@ -241,6 +241,8 @@ class ModelCard(Strict):
 
     name: str
     aliases: tuple[str, ...] = ()
+    former_names: tuple[str, ...] = ()
+    """Names that it had before; they work on, with a warning, and no list shows them."""
     origin: Origin
     family: str
     architecture: str
@@ -269,12 +271,14 @@ class ModelCard(Strict):
     @field_validator("name")
     @classmethod
     def _name(cls, name: str) -> str:
-        # Of a Hugging Face repository: zoo.hub_cards makes such cards, no file states one.
-        if not NAME.match(name) and not name.startswith("hf:"):
+        # Of a Hugging Face repository (zoo.hub_cards), or behind the name of a registry (zoo.registries): no file
+        # states such names.
+        own = re.sub(r"\A[a-z0-9][a-z0-9-]{0,39}/", "", name)
+        if not NAME.match(own) and not name.startswith("hf:"):
             raise ValueError(f"expected at most 100 of a-z, 0-9, '.', '_', '-', got {name!a}")
         return name
 
-    @field_validator("aliases")
+    @field_validator("aliases", "former_names")
     @classmethod
     def _aliases(cls, aliases: tuple[str, ...]) -> tuple[str, ...]:
         for alias in aliases:
@@ -290,9 +294,10 @@ class ModelCard(Strict):
 
     @model_validator(mode="after")
     def _names_differ(self) -> ModelCard:
-        for name in self.aliases:
-            if self.names.count(name) > 1:
-                raise ValueError(f"aliases: {name!r} is there twice, or is the model's own name")
+        for key in ("aliases", "former_names"):
+            for name in getattr(self, key):
+                if self.names.count(name) > 1:
+                    raise ValueError(f"{key}: {name!r} is there twice, or is the model's own name")
         return self
 
     @model_validator(mode="after")
@@ -330,7 +335,7 @@ class ModelCard(Strict):
     @property
     def names(self) -> tuple[str, ...]:
         """Every name this card answers to, its own first."""
-        return (self.name, *self.aliases)
+        return (self.name, *self.aliases, *self.former_names)
 
 
 _FACTS = ("files", "paper", "dataset", "labels", "preprocessing", "parameters", "license", "training")

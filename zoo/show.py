@@ -54,6 +54,8 @@ def models(rows: Iterable[Row], limit: int | None = None, columns: Sequence[str]
 def card(facts: Mapping[str, Any], limit: int | None = None) -> str:
     """Returns everything a card states (as JSON), one fact a line; what no source gives reads `unknown`."""
     facts = {**facts, "parameters": _counted(facts["parameters"])}
+    if not facts.get("former_names"):
+        facts.pop("former_names", None)  # few have any
     facts["files"] = {role: {**file, "size": _counted(file["size"], " bytes")} for role, file in facts["files"].items()}
     ordered = {key: facts.pop(key) for key in FIRST if key in facts} | facts
     lines: list[str] = []

@@ -140,6 +140,19 @@ class CheckpointSource(WeightsSource):
         return (self.weights, *self.data)
 
 
+class FinishedSource(Strict):
+    """A model that zoo wrote itself, preprocessing inside: a .keras file with zoo.json, as `zoo finetune` makes it."""
+
+    format: Literal["zoo"]
+    weights: str
+    """Key in `files` of the file."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """As in `GraphSource`."""
+        return (self.weights,)
+
+
 class UnsupportedSource(Strict):
     """Files that zoo cannot read, or a network that it cannot build, yet: the model is listed, and cannot be got."""
 
@@ -162,6 +175,7 @@ Source = Annotated[
     | PyTorchSource
     | TensorFlowSource
     | Torch7Source
-    | UnsupportedSource,
+    | UnsupportedSource
+    | FinishedSource,
     Field(discriminator="format"),
 ]

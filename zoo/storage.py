@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from zoo import artifact, cache, registry
+from zoo import artifact, cache, given, registry
 from zoo.errors import UnknownModelError, ZooError
 from zoo.fetch import pin, pinned
 from zoo.files import DIGEST_LENGTH, File
@@ -234,7 +234,7 @@ def _models(known: _Known) -> Iterator[Entry]:
                 if cache.locked(path):
                     state = "in use"
                 elif card:
-                    state = "current" if artifact.key(card) == path.name else "outdated"
+                    state = "current" if path.name in (artifact.key(card), given.key(card, path)) else "outdated"
                 yield _entry("model", path, models=(name,), name=path.name, state=state)
 
 

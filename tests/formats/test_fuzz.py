@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from zoo.errors import FormatError
+from zoo.finished import FACTS, FACTS_LIMIT, facts
 from zoo.formats import pytorch
 from zoo.graph import Graph, Node, Param
-from zoo.predict import FACTS, FACTS_LIMIT, _facts
 
 TESTS = Path(__file__).parents[1]
 FUZZ = TESTS / "fuzz" / "run.py"
@@ -152,7 +152,7 @@ def test_facts_that_inflate_without_end_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(FACTS, b" " * (4 * FACTS_LIMIT))
     with pytest.raises(FormatError, match="more than 16777216 bytes"):
-        _facts(path)
+        facts(path)
 
 
 @pytest.mark.parametrize("kind", ["lambda", "foreign", "tfsm"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -65,7 +65,23 @@ class Affine:
     reverse: bool
 
 
-def build(graph: Graph, *, affine: Affine | None = None, name: str | None = None) -> keras.Model:
+@dataclass(frozen=True)
+class PerPixel:
+    """Preprocessing that goes inside a model: `y = x @ kernel + bias` on RGB 0..255, in the network's channel order.
+
+    Args:
+        kernel: (3, C).
+        bias: (height, width, C).
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+Inside: TypeAlias = Affine | PerPixel
+
+
+def build(graph: Graph, *, affine: Inside | None = None, name: str | None = None) -> keras.Model:
     """Builds the Keras model of a Graph.
 
     Args:
@@ -89,7 +105,7 @@ def build(graph: Graph, *, affine: Affine | None = None, name: str | None = None
 
 
 def describe(
-    graph: Graph, *, affine: Affine | None = None, name: str | None = None
+    graph: Graph, *, affine: Inside | None = None, name: str | None = None
 ) -> tuple[keras.Model, dict[str, np.ndarray]]:
     """Builds the Keras model of a Graph without its values, which so need not pass through the backend to be kept.
 
@@ -119,7 +135,7 @@ def _bound(graph: Graph) -> Graph:
     return graph
 
 
-def _build(context: Context, affine: Affine | None, name: str | None) -> keras.Model:
+def _build(context: Context, affine: Inside | None, name: str | None) -> keras.Model:
     graph = context.graph
     inputs = [_input(context, key, dims, affine) for key, dims in graph.inputs.items()]
     _build_nodes(context)
@@ -185,9 +201,14 @@ def _some(found: Sequence[str], separator: str) -> str:
     return separator.join(found[:MAX_TOLD]) + more
 
 
-def _input(context: Context, key: str, dims: tuple[int, ...], affine: Affine | None) -> Any:
+def _input(context: Context, key: str, dims: tuple[int, ...], affine: Inside | None) -> Any:
     order = standard(len(dims) + 1)
-    tensor = keras.Input([dims[axis - 1] for axis in order[1:]], name=context.unique(key))
+    sides = [dims[axis - 1] for axis in order[1:]]
+    if isinstance(affine, PerPixel):
+        tensor = keras.Input([*sides[:-1], 3], name=context.unique(key))
+        context.values[key] = Value(_per_pixel(context, key, tensor, affine, tuple(sides)), order)
+        return tensor
+    tensor = keras.Input(sides, name=context.unique(key))
     value = tensor
     if affine is not None:
         value = keras.layers.Rescaling(
@@ -200,6 +221,25 @@ def _input(context: Context, key: str, dims: tuple[int, ...], affine: Affine | N
             value = context.rename(keras.ops.flip(value, axis=-1), "preprocessing_bgr")
     context.values[key] = Value(value, order)
     return tensor
+
+
+def _per_pixel(context: Context, key: str, tensor: Any, inside: PerPixel, sides: tuple[int, ...]) -> Any:
+    if inside.bias.shape != sides:
+        raise FormatError(
+            f"{context.graph.name}: input {key!r} has rows, columns and channels {sides}, its preprocessing gives "
+            f"{inside.bias.shape}"
+        )
+    return context.layer(
+        keras.layers.EinsumDense,
+        Node("Preprocessing", "preprocessing_per_pixel", (key,), (key,)),
+        tensor,
+        {"kernel": inside.kernel, "bias": inside.bias},
+        equation="bhwi,io->bhwo",
+        output_shape=sides,
+        bias_axes="hwo",
+        dtype="float32",
+        trainable=False,  # a fact about the input, whatever is trained behind it
+    )
 
 
 def _read_by_kernels(context: Context, key: str) -> set[str] | None:

@@ -18,7 +18,8 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
@@ -76,6 +77,81 @@ def extract(archive: Path, packing: str, member: str, target: Path, published: P
     return digester
 
 
+def members(archive: Path, packing: str, wanted: Callable[[str], bool], most: int) -> dict[str, bytes]:
+    """Returns the small members of an archive that are wanted.
+
+    Args:
+        archive: the file.
+        packing: zip, tar, tar.gz or tar.bz2; the file's own name is not asked.
+        wanted: told a member's path, says whether it is.
+        most: bytes that one of them may have.
+
+    Raises:
+        PlaceError: the archive is damaged, hostile or another kind, or a member that is wanted is too large.
+    """
+    found: dict[str, bytes] = {}
+    limit = min(LIMIT, max(_UNPACKED_FREE, _RATIO * archive.stat().st_size))
+
+    def take(name: str, size: int, open_: Callable[[], IO[bytes] | None]) -> None:
+        if size > most or size + sum(map(len, found.values())) > limit:
+            raise PlaceError(f"{_quoted(name)} has {size:,} bytes, too many for what it is")
+        source = open_()
+        if source is None:
+            raise PlaceError(f"{_quoted(name)} is no file")
+        with source:
+            body = source.read(size + 1)
+        if len(body) != size:
+            raise PlaceError(f"{_quoted(name)} has another size than the archive says")
+        found[name.removeprefix("./")] = body
+
+    try:
+        if packing == "zip":
+            with zipfile.ZipFile(archive) as opened:
+                for info in _listed(opened, _Names("")):
+                    if not info.is_dir() and wanted(info.orig_filename):
+                        take(info.orig_filename, info.file_size, partial(opened.open, info))
+        else:
+            names = _Names("")
+            with _unpacked(archive, packing) as plain:
+                guard = _Guard(plain, limit)
+                with tarfile.open(fileobj=guard, mode="r:", encoding="utf-8", errors="surrogateescape") as reader:
+                    for entry in _entries(reader, names):
+                        if entry.isreg() and wanted(entry.name.removeprefix("./")):
+                            take(entry.name, entry.size, partial(reader.extractfile, entry))
+    except _DAMAGE as error:
+        raise PlaceError(f"the archive is damaged, or no {packing} ({_short(error)})") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise  # of the disk
+        raise PlaceError(f"the archive is damaged, or no {packing} ({_short(error)})") from error
+    except RuntimeError as error:  # encrypted
+        raise PlaceError(f"the archive cannot be read ({_short(error)})") from error
+    return found
+
+
+def _listed(archive: zipfile.ZipFile, names: _Names) -> list[zipfile.ZipInfo]:
+    """Returns a zip's members after refusing what none needs."""
+    infos = archive.infolist()
+    if min((info.header_offset for info in infos), default=0) != 0:
+        raise PlaceError("the zip is appended to another file")
+    for info in infos:
+        kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
+        # orig_filename: zipfile cuts names at a NUL and turns the system's separators around.
+        names.add(info.orig_filename, folder=info.is_dir())
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise PlaceError(f"the archive holds a link or device: {_quoted(info.orig_filename)}")
+    return infos
+
+
+def _entries(archive: tarfile.TarFile, names: _Names) -> Iterator[tarfile.TarInfo]:
+    """Gives a tar's members after refusing what none needs."""
+    while (info := archive.next()) is not None:
+        if not (info.isreg() or info.isdir()) or info.issparse():
+            raise PlaceError(f"the archive holds a link, device or sparse file: {_quoted(info.name)}")
+        names.add(info.name, folder=info.isdir())
+        yield info
+
+
 class _Names:
     """Refuses names that lead outside, or that are one on some disk."""
 
@@ -85,16 +161,23 @@ class _Names:
         self._count = 0
         self.found = False
 
-    def add(self, name: str, *, folder: bool) -> bool:
+    def is_wanted(self, name: str, *, folder: bool) -> bool:
         """Returns whether this is the member that is wanted."""
+        return not folder and self._plain(name) == self.member
+
+    def _plain(self, name: str) -> str:
+        while name.startswith("./"):
+            name = name[2:]
+        return name
+
+    def add(self, name: str, *, folder: bool) -> None:
+        """Takes note of a member."""
         self._count += 1
         if self._count > _MEMBERS:
             raise PlaceError(f"the archive holds more than {_MEMBERS:,} members")
-        plain = name.removesuffix("/") if folder else name
-        while plain.startswith("./"):
-            plain = plain[2:]
+        plain = self._plain(name.removesuffix("/") if folder else name)
         if plain in ("", ".") and folder:
-            return False
+            return
         parts = plain.split("/")
         if plain.startswith("/") or ".." in parts or re.search(r"[\\\x00]|^[A-Za-z]:", plain):
             raise PlaceError(f"the archive holds a name that leads outside: {_quoted(name)}")
@@ -102,9 +185,7 @@ class _Names:
         if same in self._seen and not folder:
             raise PlaceError(f"the archive holds {_quoted(name)} twice, or in capitals and not")
         self._seen.add(same)
-        wanted = plain == self.member and not folder
-        self.found |= wanted
-        return wanted
+        self.found |= self.is_wanted(name, folder=folder)
 
     def check(self) -> None:
         if not self.found:
@@ -128,19 +209,10 @@ def _check_size(member: str, size: int, packed: int, published: Published) -> No
 
 def _from_zip(path: Path, packing: str, member: str, out: IO[bytes], digester: Digester) -> None:
     with zipfile.ZipFile(path) as archive:
-        infos = archive.infolist()
-        if min((info.header_offset for info in infos), default=0) != 0:
-            raise PlaceError("the zip is appended to another file")
-        names, wanted = _Names(member), None
-        for info in infos:
-            kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
-            # orig_filename: zipfile cuts names at a NUL and turns the system's separators around.
-            if names.add(info.orig_filename, folder=info.is_dir()):
-                wanted = info
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise PlaceError(f"the archive holds a link or device: {_quoted(info.orig_filename)}")
+        names = _Names(member)
+        infos = _listed(archive, names)
         names.check()
-        assert wanted is not None
+        wanted = next(info for info in infos if names.is_wanted(info.orig_filename, folder=info.is_dir()))
         if wanted.flag_bits & 0x41:
             raise PlaceError(f"{member} is encrypted")
         if wanted.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -156,10 +228,8 @@ def _from_tar(path: Path, packing: str, member: str, out: IO[bytes], digester: D
     with _unpacked(path, packing) as plain:
         guard = _Guard(plain, min(LIMIT, max(_UNPACKED_FREE, _RATIO * packed)))
         with tarfile.open(fileobj=guard, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
-            while (info := archive.next()) is not None:
-                if not (info.isreg() or info.isdir()) or info.issparse():
-                    raise PlaceError(f"the archive holds a link, device or sparse file: {_quoted(info.name)}")
-                if names.add(info.name, folder=info.isdir()):
+            for info in _entries(archive, names):
+                if names.is_wanted(info.name, folder=info.isdir()):
                     _check_size(member, info.size, packed, digester.published)
                     source = archive.extractfile(info)
                     assert source is not None

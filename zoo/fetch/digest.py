@@ -38,6 +38,8 @@ class Published:
     """Algorithm -> hexadecimal digest, strongest first."""
     prefix: str | None = None
     """First digits of the sha256."""
+    most: int = LIMIT
+    """Bytes that a file of unknown size may have."""
 
     @classmethod
     def of(cls, file: File) -> Published:
@@ -51,7 +53,7 @@ class Published:
     @property
     def limit(self) -> int:
         """Bytes after which reading stops."""
-        return LIMIT if self.size is None else self.size
+        return self.most if self.size is None else self.size
 
 
 class Digester:

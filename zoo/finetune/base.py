@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zoo import registry
 from zoo.errors import UsageError
+from zoo.given import Given, apply, require
 from zoo.schema import CropFraction, Preprocessing, Training
+from zoo.sources import FinishedSource
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Base:
         preprocessing: how images are brought to its size.
         training: how its publisher trained it; None when no source says.
         labels: (id, name) of its outputs; None where nobody names them.
+        facts: what a run made of it says beside, in zoo.json: the licence, and what the caller stated.
         note: what is doubtful about it.
     """
 
@@ -30,7 +33,13 @@ class Base:
     preprocessing: Preprocessing
     training: Training | None
     labels: list[tuple[str, str]] | None
+    facts: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """Facts of `preprocessing` that the caller stated."""
+        return {key: value for key, value in self.facts.items() if key == "stated_by_caller"}
 
     def add(self, classes: tuple[str, ...]) -> tuple[list[str], list[int]]:
         """Returns the names of the model's classes with those of the data added, and which of them each of the data is.
@@ -55,14 +64,18 @@ def is_file(model: Any) -> bool:
     return isinstance(model, str) and (model.endswith(".keras") or (Path(model) / "model.keras").is_file())
 
 
-def check_name(model: Any) -> None:
-    """Raises UnknownModelError where a name is none, before anything takes time."""
+def check_name(model: Any, given: Given | None = None) -> None:
+    """Raises UnknownModelError where a name is none, and tells facts that are missing, before anything takes time."""
     if isinstance(model, str) and not is_file(model):
-        registry.info(model)
+        require(apply(registry.info(model), given or {})[0], images=True)
+    elif stated := [key for key, value in (given or {}).items() if value is not None]:
+        raise UsageError(f"{stated[0]}: is for registered models; this one has its preprocessing inside")
 
 
-def load(model: Any, offline: bool | None) -> Base:
+def load(model: Any, offline: bool | None, given: Given | None = None) -> Base:
     """Loads a registered network or that of a file, or copies the one given, so that the caller's stays as it is.
+
+    `given` are facts about a registered model's preprocessing that the caller states.
 
     Raises:
         UsageError: it is no network of one input of fixed size.
@@ -72,11 +85,13 @@ def load(model: Any, offline: bool | None) -> Base:
     if isinstance(model, str):
         from zoo import library
 
-        card = registry.info(model)
+        card, stated = apply(registry.info(model), given or {})
         training = None if card.training == "unknown" else card.training
-        return Base(
-            library.load(model, offline=offline), card.name, card.preprocessing, training, registry.labels(card)
-        )
+        facts = {"license": card.license.model_dump(mode="json"), **({"stated_by_caller": stated} if stated else {})}
+        network = library.load(model, offline=offline, **(given or {}))
+        if isinstance(card.source, FinishedSource):  # a run of someone's
+            network = _renamed(network)
+        return Base(network, card.name, card.preprocessing, training, registry.labels(card), facts)
     import keras
 
     if not isinstance(model, keras.Model):
@@ -105,24 +120,31 @@ def load(model: Any, offline: bool | None) -> Base:
 
 
 def _of_file(path: Path) -> Base:
-    from zoo.finetune.head import NAMES
     from zoo.predict import classifier
 
     found = classifier(path)
-    for layer in found.model.layers:
-        if layer.name in {*NAMES, "bottleneck", "features"} or layer.name.endswith("_mean"):
-            layer.name = f"{layer.name}_before"  # the new head has layers of these names
-    stated = "preprocessing" in found.facts
-    note = f"{path} does not say how its images are prepared: it is given RGB, 0 to 255; if it was trained on others, \
-accuracy suffers"
+    note = (
+        f"{path} does not say how its images are prepared: it is given RGB, 0 to 255; if it was trained on others, "
+        f"accuracy suffers"
+    )
     return Base(
-        found.model,
+        _renamed(found.model),
         path.stem if path.is_file() else path.name,
         found.preprocessing,
         None,
         found.labels,
-        note if not stated else None,
+        note=None if "preprocessing" in found.facts else note,
     )
+
+
+def _renamed(model: Any) -> Any:
+    """Renames the layers of an earlier run's head, in place: the new one has layers of these names."""
+    from zoo.finetune.head import NAMES
+
+    for layer in model.layers:
+        if layer.name in {*NAMES, "bottleneck", "features"} or layer.name.endswith("_mean"):
+            layer.name = f"{layer.name}_before"
+    return model
 
 
 def _plain(name: str) -> str:

@@ -115,6 +115,7 @@ class Ending:
             "class_names": list(self.classes),
             "class_ids": None,
             "preprocessing": self.base.preprocessing.model_dump(mode="json"),
+            **self.base.facts,
         }
         library.export(model, folder / MODEL, facts)
         self._check(folder / MODEL, model)

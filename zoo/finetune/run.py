@@ -14,6 +14,7 @@ from zoo.finetune import data as data_module
 from zoo.finetune.plan import Plan
 from zoo.finetune.scratch import Scratch
 from zoo.finetune.wishes import Wishes
+from zoo.given import Given, flags, split
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +71,8 @@ def finetune(
         progress: show bars on a terminal.
         report: is given the plan and the result as text; default: nothing is printed.
         options: any field of `zoo.finetune.Wishes`, such as strategy, epochs, learning_rate, augment, folds, seed; what
-            is left out the plan decides.
+            is left out the plan decides; and facts about a registered model's preprocessing in place of its card's,
+            as in `zoo.get`: mean, std, value_range, channel_order, resize, interpolation.
 
     Returns:
         The model, its metrics on the images held out, the plan and the run folder.
@@ -89,13 +91,14 @@ def finetune(
     from zoo.finetune import folder as folder_module
 
     started = time.monotonic()
+    given, options = split(options)
     wishes = Wishes.of(options)
     run = None if dry_run else folder_module.RunFolder(Path(output), resume=resume)
     if run is not None and run.finished:
         return _finished(run, report)
     with Scratch() as scratch:
-        work = work_of(model, data, wishes, scratch, labels=labels, offline=offline, progress=progress)
-        work.started, work.old_data, work.command = started, old_data, command_of(model, data, output, wishes)
+        work = work_of(model, data, wishes, scratch, labels=labels, offline=offline, progress=progress, given=given)
+        work.started, work.old_data, work.command = started, old_data, command_of(model, data, output, wishes, given)
         if run is None:
             plan = work.make_plan()
             if report:
@@ -122,7 +125,15 @@ def _finished(run: RunFolder, report: Callable[[str], None] | None) -> FinetuneR
 
 
 def work_of(
-    model: Any, data: Any, wishes: Wishes, scratch: Scratch, *, labels: Any, offline: bool | None, progress: bool
+    model: Any,
+    data: Any,
+    wishes: Wishes,
+    scratch: Scratch,
+    *,
+    labels: Any,
+    offline: bool | None,
+    progress: bool,
+    given: Given | None = None,
 ) -> Work:
     """Reads the data and loads the network.
 
@@ -134,8 +145,9 @@ def work_of(
         labels: see `finetune`.
         offline: see `finetune`.
         progress: show bars on a terminal.
+        given: facts about a registered model's preprocessing that the caller states.
     """
-    base_module.check_name(model)
+    base_module.check_name(model, given)
     dataset = data_module.index(data, labels=labels, progress=progress)
     parts = data_module.split(dataset, wishes.validation, wishes.seed)
     import keras
@@ -145,7 +157,7 @@ def work_of(
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    return Work(base_module.load(model, offline), dataset, parts, wishes, scratch, progress)
+    return Work(base_module.load(model, offline, given), dataset, parts, wishes, scratch, progress)
 
 
 class Work:
@@ -182,7 +194,7 @@ class Work:
 
         pairs = "\n".join(f"{digest} {label}" for digest, label in zip(self.dataset.digests, self.labels, strict=True))
         data = hashlib.sha256(pairs.encode()).hexdigest()
-        return {"model": self.base.name, "data": data, **asdict(self.wishes)}
+        return {"model": self.base.name, "data": data, **asdict(self.wishes), **self.base.stated}
 
     def make_plan(self) -> Plan:
         """Measures how like the data are to what the network knows, and decides."""
@@ -260,7 +272,7 @@ class Work:
         return model, metrics
 
 
-def command_of(model: Any, data: Any, output: Any, wishes: Wishes) -> str:
+def command_of(model: Any, data: Any, output: Any, wishes: Wishes, given: Given | None = None) -> str:
     """Returns the command line that repeats a run."""
     import shlex
     from dataclasses import fields
@@ -271,7 +283,7 @@ def command_of(model: Any, data: Any, output: Any, wishes: Wishes) -> str:
         if value != item.default:
             flag = f"--{item.name.replace('_', '-')}"
             words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, str(value)]
-    return shlex.join(words)
+    return shlex.join([*words, *flags(given or {})])
 
 
 def _named(data: Any) -> str:

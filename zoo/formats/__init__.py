@@ -34,7 +34,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 _SEVERAL = {"data"}
 """Kinds of which a model may have more than one file."""
-_GRAPHLESS = ("checkpoint", "pytorch")
+_GRAPHLESS = ("caffe_mean", "checkpoint", "pytorch")
 """Formats that hold names and arrays only."""
 _SUFFIXES = {
     ".index": "index",
