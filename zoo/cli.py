@@ -19,7 +19,7 @@ SECTIONS = {
     "Find a model": ("list", "info", "diff"),
     "Use it": ("get", "predict", "evaluate", "export", "verify"),
     "Make one": ("advise", "finetune", "lr-find", "convert", "architectures"),
-    "Add one": ("check", "schema"),
+    "Add one": ("new", "check", "schema"),
     "See it work": ("demo",),
     "Keep house": ("cache",),
 }
@@ -31,6 +31,7 @@ ELSEWHERE = {
     "export": "zoo.cli_export:export",
     "finetune": "zoo.cli_finetune:finetune",
     "lr-find": "zoo.cli_finetune:lr_find",
+    "new": "zoo.cli_new:new",
     "schema": "zoo.cli_contribute:schema",
 }
 """Commands with modules of their own, imported when one is asked for."""

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+from zoo.cli_options import as_json_option, offline_option
 
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILES...]")
 @click.option("--online", is_flag=True, help="Also ask every address whether it answers.")
 @click.option("--files", "convert", is_flag=True, help="Also convert: every tensor accounted for, numbers compared.")
-@click.option("--offline", is_flag=True, default=None, help="With --files, never use the network (or ZOO_OFFLINE=1).")
+@offline_option
 @as_json_option
 @click.pass_context
 def check(
