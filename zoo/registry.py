@@ -19,6 +19,7 @@ from zoo.errors import CardError, UnknownModelError, UsageError
 from zoo.files import File
 from zoo.index import folder
 from zoo.schema import ModelCard
+from zoo.search import Choice, choose
 
 Stated = tuple[ModelCard, str]
 """A card, and how messages call the place that states it."""
@@ -32,6 +33,7 @@ def list_models(
     origin: str | None = None,
     family: str | None = None,
     status: str | None = None,
+    task: str | None = None,
     license: str | None = None,
     max_params: float | None = None,
     min_top1: float | None = None,
@@ -44,6 +46,7 @@ def list_models(
         origin: framework a model came from: caffe, keras, tensorflow, torch or mxnet.
         family: family, as cards state it.
         status: verified, convertible, unverified or unsupported.
+        task: what it tells apart: `imagenet` (its 1000 classes), `imagenet-other`, `places`, `faces`, ...
         license: shell wildcard for the licence of the weights, such as `"Apache*"`.
         max_params: most trained parameters.
         min_top1: least published top-1 accuracy, a fraction.
@@ -54,7 +57,7 @@ def list_models(
 
     Raises:
         CardError: a registry file is wrong.
-        UsageError: there is no such origin, family, status or key to sort by.
+        UsageError: there is no such origin, family, status, task or key to sort by.
 
     Example:
         >>> import zoo
@@ -62,7 +65,7 @@ def list_models(
         ['efficientnet-lite0']
     """
     found = index.select(
-        rows(), pattern, origin=origin, family=family, status=status, license=license, max_params=max_params,
+        rows(), pattern, origin=origin, family=family, status=status, task=task, license=license, max_params=max_params,
         min_top1=min_top1, sort=sort,
     )  # fmt: skip
     return [_card(row["name"]) for row in found]
@@ -78,7 +81,8 @@ def info(name: str, *, offline: bool | None = None) -> ModelCard:
     """Gives the card of one model.
 
     Args:
-        name: the model's name or one of its aliases; or `hf:owner/name`, a Hugging Face repository (`zoo.hub_cards`).
+        name: the model's name or one of its aliases; or `hf:owner/name`, a Hugging Face repository (`zoo.hub_cards`);
+            or an architecture that several models have, `resnet50`: the one of `choice`.
         offline: for repositories never asked about before: never use the network; default: whether ZOO_OFFLINE is 1.
 
     Returns:
@@ -105,9 +109,24 @@ def info(name: str, *, offline: bool | None = None) -> ModelCard:
         if name in card.names:
             return card
         names += card.names
+    chosen = choice(name)
+    if chosen is not None:
+        return _card(chosen.row["name"])
     close = difflib.get_close_matches(str(name).lower(), names, 3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list` shows all {len(rows())}")
+
+
+def choice(name: str) -> Choice | None:
+    """Returns which model the bare name of an architecture stands for, and why; None for any other name.
+
+    What was compared with its origin comes first (verified, then convertible, then unverified), then the highest
+    published top-1, then the publisher whose weights others only converted.
+    """
+    every = rows()
+    if any(name in (row["name"], *row["aliases"]) for row in every):
+        return None
+    return choose(every, name)
 
 
 def known() -> list[ModelCard]:

@@ -105,7 +105,19 @@ def _percent(value: float | str) -> str:
 COLUMNS: dict[str, Callable[[Row], str]] = {
     **{
         key: lambda row, key=key: str(row[key])  # type: ignore[misc]
-        for key in ("name", "origin", "family", "architecture", "format", "status", "classes", "license", "summary")
+        for key in (
+            "name",
+            "origin",
+            "family",
+            "architecture",
+            "format",
+            "status",
+            "classes",
+            "license",
+            "summary",
+            "task",
+            "paper",
+        )
     },
     "aliases": lambda row: ", ".join(row["aliases"]) or "-",
     "dataset": lambda row: row["dataset"],

@@ -61,13 +61,14 @@ def make(
 
     Args:
         name: `architecture.publisher`.
-        facts: what is known, as a card has it in JSON; `source` may hold architecture and dialect. What the file it goes
-            into states under [defaults] need not be said again.
+        facts: what is known, as a card has it in JSON; `source` may hold architecture and dialect. What the file it
+            goes into states under [defaults] need not be said again.
         files: where each file is, in a form of `zoo.new.places`.
         also: role -> further places of that file.
         sha256: role -> hash that somebody published; without it an address has to be https.
         into: the TOML file; default: that of the family and publisher in `registry/` below the current folder.
-        reference: an .npz file of what the origin framework gave for zoo's test image (`output`), or for another `input`.
+        reference: an .npz file of what the origin framework gave for zoo's test image (`output`), or for another
+            `input`.
         framework: what computed that, with version.
         tell: is given a line about everything that was read off the files and not stated.
 
@@ -111,7 +112,7 @@ def make(
 def _home(name: str, facts: Mapping[str, Any]) -> Path:
     """Returns the file for a family's models of one publisher."""
     registry = Path("registry")
-    family, origin, tag = facts.get("family"), facts.get("origin"), name.rpartition(".")[2]
+    family, origin, tag = facts.get("family"), str(facts.get("origin")), name.rpartition(".")[2]
     if not registry.is_dir():
         raise UsageError("into: there is no registry/ in this folder; say which .toml file the card goes into")
     if origin not in ORIGINS:
@@ -283,9 +284,7 @@ def _read(name: str, draft: Data, found: _Found, scratch: Path, tell: Tell) -> t
     inputs = dict(draft["preprocessing"])
     if "unknown" in (inputs["height"], inputs["width"]):
         inputs["height"], inputs["width"] = measure.usual_size(source, roles)
-        tell(
-            f"preprocessing.height, width: {inputs['height']}, {inputs['width']}, the size that the network is built for"
-        )
+        tell(f"preprocessing.height, width: {inputs['height']}, {inputs['width']}, the size that the network is for")
         for key in ("height", "width"):
             sources.setdefault(f"preprocessing.{key}", "the size that the network in the files is built for")
     if not any(key.split(".")[0] == "license" for key in sources):
@@ -359,9 +358,7 @@ def _offset(labels: Data, tell: Tell) -> None:
     before = labels["count"] - len(label_list(labels["list"]))
     if before == 1:
         labels["offset"] = before
-        tell(
-            "labels.offset: 1, as the list has one class less than the network outputs: a background class, look whether"
-        )
+        tell("labels.offset: 1, as the list is one class short; see whether there is a background")
 
 
 def _summary(facts: Data) -> str:
@@ -412,7 +409,7 @@ def _compared(
             image = np.zeros(0)
         if arrays["input"].size != image.size or np.abs(arrays["input"].reshape(image.shape) - image).max() > 1e-4:
             error = measure.compare(graph, arrays, card.name)
-            tell(f"the network gives the reference's output ({error:.1e} off) for an input that is not zoo's test image; "
+            tell(f"the network gives the reference's output ({error:.1e} off), for an input other than the test image; "
                  "the status stays unverified, as later conversions have nothing to be compared with")  # fmt: skip
             return card, None, error
     text = measure.kept(card, framework, arrays["output"])

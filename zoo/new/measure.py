@@ -47,7 +47,7 @@ def source_of(paths: list[Path], format: str | None) -> tuple[dict[str, Any], di
     parts = formats.PARTS[format]
     source: dict[str, Any] = {"format": format}
     files: dict[str, Path] = {}
-    data = []
+    data: list[str] = []
     for index, path in enumerate(ordered):
         part = parts[min(index, len(parts) - 1)]
         role = ROLES.get(part, "")
@@ -157,10 +157,11 @@ def prepared(card: ModelCard) -> np.ndarray:
     from zoo.preprocessing import affine
 
     scale, offset = affine(card.preprocessing, name=card.name)
-    image = test_image(*card.preprocessing.sides).astype(np.float32) * np.float32(scale) + np.float32(offset)
+    image = test_image(*card.preprocessing.sides) * np.asarray(scale) + np.asarray(offset)
     if card.preprocessing.channel_order == "BGR":
         image = image[..., ::-1]
-    return image.transpose(2, 0, 1)[None]
+    prepared: np.ndarray = image.astype(np.float32).transpose(2, 0, 1)[None]
+    return prepared
 
 
 def compare(graph: Graph, arrays: Mapping[str, np.ndarray], name: str) -> float:
@@ -185,8 +186,10 @@ def compare(graph: Graph, arrays: Mapping[str, np.ndarray], name: str) -> float:
         raise ParityError(f"{name}: gives {actual.size} outputs, the reference has {arrays['output'].size}")
     error = relative_error(actual, arrays["output"])
     if not error <= TOLERANCE:
-        raise ParityError(f"{name}: is {error:.2g} off the reference (allowed {TOLERANCE:g}); see what differs: dialect, "
-                          "architecture, order of the colours")  # fmt: skip
+        raise ParityError(
+            f"{name}: is {error:.2g} off the reference (allowed {TOLERANCE:g}); look at dialect, architecture, "
+            "order of the colours"
+        )
     return error
 
 
