@@ -1,7 +1,7 @@
 """The errors zoo raises. Each message says what was wrong, where, and what to do next, in one line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class ZooError(Exception):
@@ -10,8 +10,7 @@ class ZooError(Exception):
     exit_code = 1
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong with a file of cards."""
 
     key: str
