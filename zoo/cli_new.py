@@ -88,7 +88,7 @@ def new(name: str, ask: bool | None, as_json: bool, **flags: Any) -> None:
         _ask(flags)
     made = make(
         name,
-        _facts(flags),
+        facts_of(flags),
         flags["files"],
         also=_several(flags["also"], "also"),
         sha256=_pairs(flags["sha256"], "sha256"),
@@ -162,7 +162,7 @@ def _ask(flags: dict[str, Any]) -> None:
 # ------------------------------------------------------------------------------------------------------ flags -> facts
 
 
-def _facts(flags: dict[str, Any]) -> dict[str, Any]:
+def facts_of(flags: dict[str, Any]) -> dict[str, Any]:
     """Returns what the flags say, as a card has it."""
     facts: dict[str, Any] = {
         key: flags[key] for key in ("origin", "family", "summary", "notes", "dataset") if flags[key]
