@@ -119,12 +119,16 @@ def commands(document: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_documented_commands_exist(document: str) -> None:
+    import click
+
     from zoo.cli import cli
 
     found = [words for words in commands(document) if words[0] == "zoo"]
     assert found
     for _, name, *arguments in found:
-        cli.commands[name].make_context(name, arguments)  # raises on an unknown option or a missing argument
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None, name
+        command.make_context(name, arguments)  # raises on an unknown option or a missing argument
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import cards, registry
+from zoo import cards, cli_new, registry
 from zoo.check import check
 from zoo.errors import ParityError, UsageError
 from zoo.new import make, places, toml
@@ -209,3 +209,52 @@ def test_another_reference_writes_nothing(clone: Path, lite0_files: Callable[[],
     ):
         make("lite0.mine", unsaid, [str(lite0_files()["weights"])], also={"weights": ["https://a.b/c"]})
     assert not list(clone.rglob("*.toml"))
+
+
+# -- asking
+
+
+def test_what_no_flag_says_is_asked_for_and_may_stay_unknown() -> None:
+    from click.testing import CliRunner
+
+    answers = ["torch", "lite", "https://127.0.0.1:1/x.pth", "Lite0", "efficientnet-lite0/lukemelas", "", "imagenet-2012",
+               "RGB", "0..255", "", "", "", "", "", "the list", "the README"]  # fmt: skip
+    done = CliRunner().invoke(cli_new.new, ["lite0.mine", "--into", "x.toml", "--ask"], input="\n".join(answers) + "\n")
+    assert "Framework (caffe, keras, tensorflow, torch, mxnet): torch" in done.output
+    assert "Page or file that states labels, with its commit or version: the list" in done.output
+    assert "Page or file that states preprocessing, with its commit or version: the README" in done.output
+    assert done.output.count("[unknown]") == 10
+    assert "x.pth" in str(done.exception)
+    assert "127.0.0.1:1 refuses the connection" in str(done.exception)
+
+
+def test_flags_are_the_facts_of_a_card() -> None:
+    words = [
+        "x.y",
+        "--size",
+        "224x240",
+        "--mean",
+        "none",
+        "--resize",
+        "crop-fraction:0.875",
+        "--paper",
+        "T",
+        "U",
+        "2012",
+    ]
+    flags = cli_new.new.make_context("new", words).params
+    assert cli_new.facts_of(flags) == {
+        "paper": {"title": "T", "url": "U", "year": 2012},
+        "preprocessing": {
+            "height": 224, "width": 240, "mean": "none", "resize": {"kind": "crop-fraction", "fraction": 0.875}
+        },
+    }  # fmt: skip
+    for wrong, message in (
+        ({"resize": "stretch:3"}, "resize: expected one of short-side:SIZE, "),
+        ({"mean": "1,x,3"}, "mean: expected a number, got 'x'"),
+        ({"size": "1x2x3"}, "size: expected rows, or rows and columns as 224x224"),
+        ({"sources": ("labels",)}, "source: expected KEY=TEXT, got 'labels'"),
+        ({"metrics": ("75.1",)}, "metric: expected TOP1,TOP5,PROTOCOL,SOURCE"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            cli_new.facts_of({**flags, **wrong})
