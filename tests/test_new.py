@@ -217,9 +217,10 @@ def test_another_reference_writes_nothing(clone: Path, lite0_files: Callable[[],
 def test_what_no_flag_says_is_asked_for_and_may_stay_unknown() -> None:
     from click.testing import CliRunner
 
-    answers = ["torch", "lite", "https://127.0.0.1:1/x.pth", "Lite0", "efficientnet-lite0/lukemelas", "", "imagenet-2012",
-               "RGB", "0..255", "", "", "", "", "", "the list", "the README"]  # fmt: skip
-    done = CliRunner().invoke(cli_new.new, ["lite0.mine", "--into", "x.toml", "--ask"], input="\n".join(answers) + "\n")
+    answers = ["torch", "lite", "https://127.0.0.1:1/x.pth", "Lite0", "efficientnet-lite0/lukemelas", "",
+               "imagenet-2012", "RGB", "0..255", "", "", "", "", "", "the list", "the README"]  # fmt: skip
+    words = ["lite0.mine", "--into", "x.toml", "--ask"]
+    done = CliRunner().invoke(cli_new.new, words, input="\n".join([*answers, ""]))
     assert "Framework (caffe, keras, tensorflow, torch, mxnet): torch" in done.output
     assert "Page or file that states labels, with its commit or version: the list" in done.output
     assert "Page or file that states preprocessing, with its commit or version: the README" in done.output
