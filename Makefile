@@ -7,7 +7,7 @@ VENV       = .venv
 BIN        = $(VENV)/bin
 BACKENDS   = .venv-backends
 
-.PHONY: help install demo test test-backends check-architectures check-full lint format bench fuzz clean
+.PHONY: help install demo test test-backends check-architectures check-full check-registry lint format bench fuzz clean
 .DEFAULT_GOAL = help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make test-backends  an exported model on the torch and JAX backends, in $(BACKENDS) without zoo'
 	@echo 'make check-architectures  the numbers of every network in every dialect, against its publisher'
 	@echo 'make check-full     the same, and every model of the registry that can be had, fetched anew and measured'
+	@echo 'make check-registry  every card of the registry, against its network and the others (`zoo check`)'
 	@echo 'make lint           format, ruff and mypy, changing nothing'
 	@echo 'make format         ruff, changing files'
 	@echo 'make bench          times of start-up, downloads and conversions, beside those of other tools'
@@ -73,6 +74,9 @@ check-architectures: install
 
 check-full: install check-architectures
 	$(BIN)/python tests/full/check.py
+
+check-registry: install
+	$(BIN)/zoo check
 
 fuzz: install
 	nice $(BIN)/python tests/fuzz/run.py --minutes 10

@@ -7,6 +7,7 @@
       hub/                           cards made of Hugging Face repositories
       index/                         the registry, compiled (zoo.index)
       registries/                    other people's registries (zoo.registries; without $ZOO_HOME among the user's data)
+      check/                         what is known of Keras's own networks (zoo.check)
       locks/                         one empty file per thing that was locked
 
 Correctness rests on unique temporary names and renames alone: a lock only spares the second process the work, so one

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zoo.errors import CardError
+from zoo.errors import CardError, Problem
 from zoo.schema import ModelCard
 
 Key = tuple[str | int, ...]
@@ -42,44 +42,64 @@ def read(path: Path, shown: str | None = None) -> list[ModelCard]:
         CardError: the file cannot be read, is not TOML, or a card in it is wrong.
     """
     shown = shown or str(path)
+    return parse(read_text(path, shown), shown)
+
+
+def read_text(path: Path, shown: str) -> str:
+    """Returns the text of a family file; arguments and errors as in `read`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise _refused(f"{shown}: cannot be read: {error.strerror}") from None
+        raise _refused(shown, Problem("", f"cannot be read: {error.strerror}")) from None
     except UnicodeDecodeError as error:
-        raise _refused(f"{shown}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    return parse(text, shown)
+        raise _refused(shown, Problem("", f"not UTF-8 text (byte {error.start}); save it as UTF-8")) from None
 
 
 def parse(text: str, shown: str) -> list[ModelCard]:
     """Reads the text of a family file; `shown` is how messages call the file."""
+    data = tables(text, shown)
+    return [variant(data, name, text, shown) for name in data["models"]]
+
+
+def tables(text: str, shown: str) -> Data:
+    """Returns a family file's tables, of which only the outermost were looked at."""
     data = _toml(text, shown)
     _check_top(data, text, shown)
-    cards = []
-    for name, own in data["models"].items():
-        merged = merge(data.get("defaults", {}), own)
-        for key in ("name", "origin", "family"):
-            if key in merged:
-                line = _line(text, name, (key,))
-                reason = "the table's title is the name" if key == "name" else "it stands once, at the top of the file"
-                raise _refused(f"{shown}{line}: {_dotted((name, key))}: leave it out; {reason}")
-        merged = {"name": name, "origin": data["origin"], "family": data["family"], **merged}
-        cards.append(_validated(merged, shown, partial(_line, text, name)))
-    return cards
+    return data
+
+
+def variant(data: Data, name: str, text: str, shown: str) -> ModelCard:
+    """Returns one model of a family file: `tables` of its text, the model's title there."""
+    merged = merge(data.get("defaults", {}), data["models"][name])
+    for key in ("name", "origin", "family"):
+        if key in merged:
+            reason = "the table's title is the name" if key == "name" else "it stands once, at the top of the file"
+            line = line_of(text, name, (key,))
+            raise _refused(shown, Problem(_dotted((name, key)), f"leave it out; {reason}", line))
+    merged = {"name": name, "origin": data["origin"], "family": data["family"], **merged}
+    return _validated(merged, shown, partial(line_of, text, name))
 
 
 def card(data: Mapping[str, Any], shown: str = "card") -> ModelCard:
     """Makes a ModelCard of a whole card in JSON's types (lists, dicts, numbers, text); `shown` opens the messages."""
-    return _validated(dict(data), shown, lambda key: "")
+    return _validated(dict(data), shown, lambda key: None)
 
 
-def _refused(text: str) -> CardError:
+def _refused(shown: str, *problems: Problem) -> CardError:
     """Returns the error, its message one printable line of bounded length whatever keys and values the file has."""
+    told = []
+    for problem in problems[:SHOWN]:
+        line = f":{problem.line}" if problem.line else ""
+        key = f"{problem.key}: " if problem.key else ""
+        told.append(f"{shown}{line}: {key}{problem.what}")
+    rest = len(problems) - SHOWN
+    text = "; ".join(told) + (f"; and {rest} more" if rest > 0 else "")
     text = "".join(char if char.isprintable() else "?" for char in text)
-    return CardError(text if len(text) <= 1500 else f"{text[:1200]}...{text[-250:]}")
+    return CardError(text if len(text) <= 1500 else f"{text[:1200]}...{text[-250:]}", problems)
 
 
-def _line(text: str, name: str, key: Key) -> str:
+def line_of(text: str, name: str, key: Key) -> int | None:
+    """Returns the line of a family file that states a model's key, or the nearest table around it."""
     top = [key] if key[:1] in (("origin",), ("family",)) else []
     return _at(text, ("models", name, *key), ("defaults", *key), *top)
 
@@ -100,34 +120,36 @@ def _toml(text: str, shown: str) -> Data:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|(end of document))\)", str(error), re.DOTALL)
-        line, what = "", str(error)
+        line, what = None, str(error)
         if found:
-            number = found[2] or str(max(1, len(text.splitlines())))
-            line, what = f":{number}", found[1] + (" at the end of the file" if found[4] else f" at column {found[3]}")
-        raise _refused(f"{shown}{line}: not TOML: {what}") from None
+            line = int(found[2] or max(1, len(text.splitlines())))
+            what = found[1] + (" at the end of the file" if found[4] else f" at column {found[3]}")
+        raise _refused(shown, Problem("", f"not TOML: {what}", line)) from None
     except RecursionError:
-        raise _refused(f"{shown}: not a card: tables or lists nested too deep") from None
+        raise _refused(shown, Problem("", "not a card: tables or lists nested too deep")) from None
 
 
 def _check_top(data: Data, text: str, shown: str) -> None:
+    def refused(key: str, what: str, *at: str) -> CardError:
+        return _refused(shown, Problem(key, what, _at(text, at or (key,))))
+
     for key in data:
         if key not in TOP_KEYS:
-            raise _refused(f"{shown}{_at(text, (key,))}: {key}: unknown key{_nearest(key, TOP_KEYS)}")
+            raise refused(key, f"unknown key{_nearest(key, TOP_KEYS)}")
     for key in ("origin", "family"):
         if not isinstance(data.get(key), str):
-            got = _short(data.get(key, MISSING))
-            raise _refused(f"{shown}{_at(text, (key,))}: {key}: expected text at the top of the file, got {got}")
+            raise refused(key, f"expected text at the top of the file, got {_short(data.get(key, MISSING))}")
     for key in ("defaults", "models"):
         if not isinstance(data.get(key, {}), dict):
-            raise _refused(f"{shown}{_at(text, (key,))}: {key}: expected a table, got {_short(data[key])}")
+            raise refused(key, f"expected a table, got {_short(data[key])}")
     if not data.get("models"):
-        raise _refused(f'{shown}: models: expected at least one table [models."name"]')
+        raise refused("models", 'expected at least one table [models."name"]')
     for name, own in data["models"].items():
         if not isinstance(own, dict):
-            raise _refused(f"{shown}{_at(text, ('models', name))}: models.{name}: expected a table, got {_short(own)}")
+            raise refused(f"models.{name}", f"expected a table, got {_short(own)}", "models", name)
 
 
-def _validated(data: Data, shown: str, line_of: Callable[[Key], str]) -> ModelCard:
+def _validated(data: Data, shown: str, line: Callable[[Key], int | None]) -> ModelCard:
     name = str(data.get("name", "card"))
     try:
         # JSON in strict mode: lists become tuples, but "1" stays text and no number becomes a bool.
@@ -136,9 +158,7 @@ def _validated(data: Data, shown: str, line_of: Callable[[Key], str]) -> ModelCa
         problems = _problems(error, data)
     except (TypeError, ValueError, RecursionError):
         problems = [_not_json(data)]
-    told = [f"{shown}{line_of(key)}: {_dotted((name, *key))}: {what}" for key, what in problems[:SHOWN]]
-    rest = len(problems) - SHOWN
-    raise _refused("; ".join(told) + (f"; and {rest} more" if rest > 0 else "")) from None
+    raise _refused(shown, *(Problem(_dotted((name, *key)), what, line(key)) for key, what in problems)) from None
 
 
 def _not_json(value: Any, key: Key = ()) -> tuple[Key, str]:
@@ -306,8 +326,8 @@ def _dotted(key: Key) -> str:
 KEY_PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*(\.|\Z)""")
 
 
-def _at(text: str, *keys: Key) -> str:
-    """`:12` for the line that states the key (or the nearest table around it), or nothing.
+def _at(text: str, *keys: Key) -> int | None:
+    """The line that states the key (or the nearest table around it), or None.
 
     A light search, not a parser. Several keys may be meant (a variant's own, the defaults'): whichever is stated most
     fully counts, the first of equals.
@@ -332,7 +352,7 @@ def _at(text: str, *keys: Key) -> str:
             if stated == key[: len(stated)]:
                 score = (len(stated) - len(key), -order)
                 best, number = max((best, number), (score, line), key=lambda found: found[0])
-    return f":{number}" if number else ""
+    return number or None
 
 
 def _parts(dotted: str) -> Key:

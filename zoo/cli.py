@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 import warnings
@@ -13,26 +12,33 @@ from typing import Any, NoReturn
 import click
 
 from zoo import __version__
+from zoo.cli_facts import card_facts, rows, told
 from zoo.cli_given import preprocessing_options
 from zoo.cli_options import as_json_option, offline_option
 from zoo.errors import ZooError, ZooWarning
 
 SECTIONS = {
-    "Find a model": ("list", "info", "diff"),
+    "Find a model": ("list", "search", "info", "diff", "plot"),
     "Use it": ("get", "predict", "evaluate", "export", "verify"),
     "Make one": ("advise", "finetune", "lr-find", "push", "convert", "architectures"),
+    "Add one": ("new", "check", "schema"),
     "See it work": ("demo",),
     "Keep house": ("cache", "registry"),
 }
 ELSEWHERE = {
     "advise": "zoo.cli_evaluate:advise",
     "cache": "zoo.cli_cache:cache",
+    "check": "zoo.cli_contribute:check",
     "evaluate": "zoo.cli_evaluate:evaluate",
     "export": "zoo.cli_export:export",
     "finetune": "zoo.cli_finetune:finetune",
     "lr-find": "zoo.cli_finetune:lr_find",
     "push": "zoo.cli_push:push",
     "registry": "zoo.cli_registry:registry",
+    "new": "zoo.cli_new:new",
+    "plot": "zoo.cli_find:plot",
+    "schema": "zoo.cli_contribute:schema",
+    "search": "zoo.cli_find:search",
 }
 """Commands with modules of their own, imported when one is asked for."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -98,6 +104,7 @@ def cli(ctx: click.Context) -> None:
 @click.option("--origin", help="Framework it came from: caffe, keras, tensorflow, torch, mxnet.")
 @click.option("--family", help="Family, such as efficientnet-lite.")
 @click.option("--status", help="verified, convertible, unverified or unsupported.")
+@click.option("--task", help="What it tells apart: imagenet, imagenet-other, places, faces, cifar, ...")
 @click.option("--license", help="Licence of the weights (shell wildcards), such as 'Apache*'.")
 @click.option("--max-params", type=float, metavar="MILLIONS", help="Most trained parameters, in millions.")
 @click.option("--min-top1", type=float, metavar="PERCENT", help="Least published top-1 accuracy, in percent.")
@@ -110,48 +117,28 @@ def list_(pattern: str, columns: str | None, as_json: bool, **conditions: Any) -
 
     for key, unit in (("max_params", 1e6), ("min_top1", 0.01)):
         conditions[key] = None if conditions[key] is None else conditions[key] * unit
-    found = index.select(_rows(), pattern, **conditions)
+    found = index.select(rows(), pattern, **conditions)
     if as_json:
-        click.echo(show.as_json([_facts(row["name"]) for row in found]))
+        click.echo(show.as_json([card_facts(row["name"]) for row in found]))
     else:
         chosen = columns.split(",") if columns else show.MODEL_COLUMNS
         click.echo(show.models(found, show.width(), chosen))
 
 
-def _rows() -> list[dict[str, Any]]:
-    """Returns every model's row, without pydantic where no registry is there that was not compiled yet."""
-    from zoo import index, registries
-
-    others = registries.rows(lambda text: click.echo(f"zoo: {text}", err=True))
-    if not os.environ.get("ZOO_REGISTRY"):
-        return [*index.open().rows, *others]
-    from zoo import registry
-
-    return registry.rows()
-
-
-def _facts(name: str) -> dict[str, Any]:
-    """Returns a card as JSON has it."""
-    from zoo import index
-
-    if not os.environ.get("ZOO_REGISTRY"):
-        built_in = index.open()
-        if row := built_in.row(name):
-            facts: dict[str, Any] = json.loads(built_in.card(row))
-            return facts
-    from zoo import registry
-
-    return registry.info(name).model_dump(mode="json", exclude_none=True)
-
-
 @cli.command()
 @click.argument("name")
+@click.option("--bibtex", is_flag=True, help="Only the paper, as BibTeX: what the card knows of it.")
 @as_json_option
-def info(name: str, as_json: bool) -> None:
+def info(name: str, bibtex: bool, as_json: bool) -> None:
     """Show everything that is known about a model, with sources."""
     from zoo import show
 
-    facts = _facts(name)
+    facts = card_facts(name)
+    if bibtex:
+        from zoo import cite
+
+        click.echo(cite.bibtex(facts))
+        return
     click.echo(show.as_json(facts) if as_json else show.card(facts, show.width()))
 
 
@@ -199,6 +186,7 @@ def get(name: str, output: str | None, progress: Any, **how: Any) -> None:
     """Fetch, check and convert a model; print where it is."""
     from zoo import library
 
+    told(name)
     click.echo(str(library.get(name, output=output, progress=True if progress == "auto" else progress, **how)))
 
 

@@ -37,6 +37,7 @@ def convert_card(
     folder: Path,
     *,
     sandbox: bool = False,
+    kept: Path | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Converts a registered model into an artifact, and compares that with the origin framework's output.
@@ -48,6 +49,7 @@ def convert_card(
         folder: an empty folder for the artifact.
         sandbox: read the files in a child process with limits (`zoo.sandbox`).
         given: facts of the card's preprocessing that the caller stated, for the receipt (`zoo.given`).
+        kept: the origin framework's output, where it is not among the registry's checks.
 
     Returns:
         The receipt, which is also in the folder.
@@ -71,7 +73,7 @@ def convert_card(
         **_made_of(graph),
         "files": {role: {"name": card.files[role].name, **found} for role, found in fingerprints.items()},
         # Of what was written, not of what was meant to be.
-        "parity": parity(card, artifact.load(folder)) if card.check else None,
+        "parity": parity(card, artifact.load(folder), kept) if card.check else None,
         **({"given": dict(given)} if given else {}),
     }
     artifact.seal(folder, receipt, hashes)
@@ -210,7 +212,7 @@ def with_probabilities(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, keras.layers.Softmax(name=name, dtype="float32")(scores), name=model.name)
 
 
-def parity(card: ModelCard, model: keras.Model) -> dict[str, Any] | None:
+def parity(card: ModelCard, model: keras.Model, kept: Path | None = None) -> dict[str, Any] | None:
     """Compares a model's logits on the test image with the origin framework's, kept in registry/checks.
 
     Returns:
@@ -221,7 +223,7 @@ def parity(card: ModelCard, model: keras.Model) -> dict[str, Any] | None:
     """
     from zoo import heads
 
-    path = check_file(card)
+    path = kept or check_file(card)
     if card.check is None or path is None:
         return None
     expected = np.asarray(json.loads(path.read_text())["logits"], np.float32)

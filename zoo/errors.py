@@ -1,5 +1,8 @@
 """The errors zoo raises. Each message says what was wrong, where, and what to do next, in one line."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 
 class ZooError(Exception):
     """Base of every error that zoo raises on purpose; the command line prints its text and exits with `exit_code`."""
@@ -7,8 +10,23 @@ class ZooError(Exception):
     exit_code = 1
 
 
+class Problem(NamedTuple):
+    """One thing that is wrong with a file of cards."""
+
+    key: str
+    """Model and key, dotted: `vgg16.torchvision.labels.offset`; empty where it is the whole file."""
+    what: str
+    line: int | None = None
+    """Where it is stated, if it is."""
+
+
 class CardError(ZooError):
     """A registry card is malformed or contradicts another one."""
+
+    def __init__(self, text: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(text)
+        self.problems = tuple(problems)
+        """All that the text tells, and what it only counts."""
 
 
 class UnknownModelError(ZooError):

@@ -103,6 +103,7 @@ class ArchivePlace(Strict):
     member: str
     """Path of the file inside the archive."""
     packing: Literal["zip", "tar", "tar.gz", "tar.bz2"]
+    """What kind of archive it is."""
     sha256: str | Unknown
     """Of the archive: 64 lower-case hexadecimal digits."""
     size: PositiveInt | Unknown = "unknown"
@@ -165,8 +166,11 @@ class File(Strict):
     sha256_prefix: str | None = None
     """First hexadecimal digits of the sha256, as a file's name may have them."""
     sha384: str | None = None
+    """96 lower-case hexadecimal digits."""
     sha1: str | None = None
+    """40 of them; like md5, it tells a damaged file and no forged one."""
     md5: str | None = None
+    """32 of them."""
     git_blob: str | None = None
     """Object id that git gives the file: sha1 of `blob <size>\\0` and the bytes."""
     places: tuple[Place, ...] = Field(min_length=1)

@@ -99,9 +99,32 @@ def row(card: ModelCard) -> Row:
         "width": card.preprocessing.width,
         "classes": card.labels.count,
         "dataset": card.dataset,
+        "task": task(card.dataset, card.labels.count),
+        "paper": "unknown" if card.paper == "unknown" else card.paper.title,
         "license": card.license.weights,
         "summary": card.summary,
     }
+
+
+_TASKS = (
+    ("places", r"places"),
+    ("faces", r"ms1m|casia|facescrub|adience"),
+    ("nsfw", r"yahoo's own"),
+    ("cifar", r"cifar"),
+    ("digits", r"mnist"),
+    ("flowers", r"flowers"),
+    ("style", r"flickr style"),
+    ("location", r"geo-location"),
+    ("imagenet", r"ilsvrc|imagenet"),
+)
+TASKS = (*(name for name, _ in _TASKS), "imagenet-other", "unknown")
+"""What models tell apart: the 1000 classes of ImageNet, other classes of it, places, ..."""
+
+
+def task(dataset: str, classes: int | str) -> str:
+    """Returns which of TASKS a model was trained for last, by its card's data set and number of outputs."""
+    found = next((name for name, pattern in _TASKS if re.search(pattern, dataset.lower())), "unknown")
+    return "imagenet-other" if found == "imagenet" and classes not in (1000, 1001) else found
 
 
 def select(
@@ -111,6 +134,7 @@ def select(
     origin: str | None = None,
     family: str | None = None,
     status: str | None = None,
+    task: str | None = None,
     license: str | None = None,
     max_params: float | None = None,
     min_top1: float | None = None,
@@ -124,17 +148,18 @@ def select(
         origin: one of ORIGINS.
         family: family, as cards state it.
         status: one of STATUSES.
+        task: one of TASKS.
         license: shell wildcard for the licence of the weights, such as `"Apache*"` or `"not stated"`.
         max_params: most trained parameters.
         min_top1: least published top-1 accuracy, a fraction.
         sort: a key of rows; numbers descend but for parameters, unknown ones come last.
 
     Raises:
-        UsageError: there is no such origin, family, status or key.
+        UsageError: there is no such origin, family, status, task or key.
     """
     rows = list(rows)
-    allowed = {"origin": ORIGINS, "family": sorted({row["family"] for row in rows}), "status": STATUSES}
-    for key, wanted in (("origin", origin), ("family", family), ("status", status)):
+    allowed = {"origin": ORIGINS, "family": sorted({row["family"] for row in rows}), "status": STATUSES, "task": TASKS}
+    for key, wanted in (("origin", origin), ("family", family), ("status", status), ("task", task)):
         if wanted is None:
             continue
         if wanted not in allowed[key]:
@@ -151,7 +176,7 @@ def select(
 
 
 def _order(key: str) -> Callable[[Row], Any]:
-    known = ("name", "origin", "family", "status", "top1", "top5", "parameters", "classes", "license")
+    known = ("name", "origin", "family", "status", "task", "top1", "top5", "parameters", "classes", "license")
     if key not in known:
         raise UsageError(f"sort: expected one of {', '.join(known)}, got {key!r}")
     falling = -1 if key in ("top1", "top5") else 1
@@ -160,7 +185,7 @@ def _order(key: str) -> Callable[[Row], Any]:
         value, name = row[key], natural(row["name"])
         if key == "name":
             return name
-        if isinstance(value, str) and key not in ("origin", "family", "status", "license"):
+        if isinstance(value, str) and key not in ("origin", "family", "status", "task", "license"):
             return (1, 0, name)  # unknown
         return (0, falling * value if not isinstance(value, str) else value, name)
 

@@ -11,7 +11,8 @@ import difflib
 import functools
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from zoo.errors import CardError, UnknownModelError, UsageError, ZooWarning
 from zoo.files import File
 from zoo.index import folder
 from zoo.schema import ModelCard
+from zoo.search import Choice, choose
 
 Stated = tuple[ModelCard, str]
 """A card, and how messages call the place that states it."""
@@ -33,6 +35,7 @@ def list_models(
     origin: str | None = None,
     family: str | None = None,
     status: str | None = None,
+    task: str | None = None,
     license: str | None = None,
     max_params: float | None = None,
     min_top1: float | None = None,
@@ -45,6 +48,7 @@ def list_models(
         origin: framework a model came from: caffe, keras, tensorflow, torch or mxnet.
         family: family, as cards state it.
         status: verified, convertible, unverified or unsupported.
+        task: what it tells apart: `imagenet` (its 1000 classes), `imagenet-other`, `places`, `faces`, ...
         license: shell wildcard for the licence of the weights, such as `"Apache*"`.
         max_params: most trained parameters.
         min_top1: least published top-1 accuracy, a fraction.
@@ -55,7 +59,7 @@ def list_models(
 
     Raises:
         CardError: a registry file is wrong.
-        UsageError: there is no such origin, family, status or key to sort by.
+        UsageError: there is no such origin, family, status, task or key to sort by.
 
     Example:
         >>> import zoo
@@ -63,7 +67,7 @@ def list_models(
         ['efficientnet-lite0']
     """
     found = index.select(
-        rows(), pattern, origin=origin, family=family, status=status, license=license, max_params=max_params,
+        rows(), pattern, origin=origin, family=family, status=status, task=task, license=license, max_params=max_params,
         min_top1=min_top1, sort=sort,
     )  # fmt: skip
     return [_card(row["name"]) for row in found]
@@ -79,8 +83,9 @@ def info(name: str, *, offline: bool | None = None) -> ModelCard:
     """Gives the card of one model.
 
     Args:
-        name: the model's name or one of its aliases; `lab/name`, one of the registry that was added as `lab`; or
-            `hf:owner/name`, a Hugging Face repository (`zoo.hub_cards`).
+        name: the model's name or one of its aliases; `lab/name`, one of the registry that was added as `lab`;
+            `hf:owner/name`, a Hugging Face repository (`zoo.hub_cards`); or an architecture that several models have,
+            `resnet50`: the one of `choice`.
         offline: for repositories never asked about before: never use the network; default: whether ZOO_OFFLINE is 1.
 
     Returns:
@@ -111,6 +116,9 @@ def info(name: str, *, offline: bool | None = None) -> ModelCard:
                 index.renamed(name, card.name)
             return card
         names += card.names
+    chosen = choice(name)
+    if chosen is not None:
+        return _card(chosen.row["name"])
     close = difflib.get_close_matches(str(name).lower(), names, 3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list` shows all {len(rows())}")
@@ -131,6 +139,18 @@ def _of_registry(name: str) -> ModelCard:
     close = difflib.get_close_matches(name.lower(), [*opened.names], 3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise UnknownModelError(f"no model is called {name!r}; {hint}`zoo list '{registry.name}/*'` shows all")
+
+
+def choice(name: str) -> Choice | None:
+    """Returns which model the bare name of an architecture stands for, and why; None for any other name.
+
+    What was compared with its origin comes first (verified, then convertible, then unverified), then the highest
+    published top-1, then the publisher whose weights others only converted.
+    """
+    every = rows()
+    if any(name in (row["name"], *row["aliases"]) for row in every):
+        return None
+    return choose(every, name)
 
 
 def known() -> list[ModelCard]:
@@ -213,7 +233,7 @@ def label_list(stem: str, homes: Iterable[Path] | None = None) -> tuple[tuple[st
     for place in homes:
         path = place / "labels" / f"{stem}.txt"
         if path.is_file():
-            return _read_labels(_inside(path, place))
+            return read_labels(_inside(path, place))
     known = ", ".join(sorted(path.stem for path in (folder() / "labels").glob("*.txt")))
     raise CardError(f"registry/labels/{stem}.txt: no such label list; there are: {known}")
 
@@ -259,8 +279,8 @@ def _inside(path: Path, place: Path) -> Path:
 
 
 @functools.cache
-def _read_labels(path: Path) -> tuple[tuple[str, str], ...]:
-    """One class a line, `id<TAB>name`; lines that begin with # are comments."""
+def read_labels(path: Path) -> tuple[tuple[str, str], ...]:
+    """Reads a label list: one class a line, `id<TAB>name`; lines that begin with # are comments."""
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("#"):
@@ -350,30 +370,45 @@ def check_together(every: Iterable[Stated]) -> None:
     Raises:
         CardError: two contradict each other, or one has a name that no file may give.
     """
+    for found in contradictions(every):
+        raise CardError(f"{found.where}: {found.card.name}{found.key}: {found.what}; {found.fix}")
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """What is wrong with a card only because of another one."""
+
+    card: ModelCard
+    where: str
+    key: str
+    what: str
+    fix: str
+
+
+def contradictions(every: Iterable[Stated]) -> Iterator[Contradiction]:
+    """Finds two models of one name, and files whose bytes are the same but whose name or size differ."""
     names: dict[str, Stated] = {}
     files: dict[str, tuple[str, File]] = {}
     for card, where in every:
         for name in card.names:
             if name.startswith(hub_cards.PREFIX):
-                raise CardError(
-                    f"{where}: {card.name}: names that begin with 'hf:' are those of Hugging Face repositories"
-                )
-            if "/" in name:
-                raise CardError(
-                    f"{where}: {card.name}: a name has no '/': that stands behind the name of another registry"
-                )
-            if name in names:
+                what = "names that begin with 'hf:' are those of Hugging Face repositories"
+                yield Contradiction(card, where, "", what, "choose another")
+            elif "/" in name:
+                what = "a name has no '/': that stands behind the name of another registry"
+                yield Contradiction(card, where, "", what, "choose another")
+            elif name in names:
                 other, place = names[name]
-                raise CardError(
-                    f"{where}: {card.name}: the name {name!r} belongs to {other.name} ({place}); "
-                    "a name or alias can stand once, choose another"
-                )
-            names[name] = (card, where)
+                what = f"the name {name!r} belongs to {other.name} ({place})"
+                yield Contradiction(card, where, "", what, "a name or alias can stand once, choose another")
+            else:
+                names[name] = (card, where)
         for role, file in card.files.items():
             for algorithm, digest in file.digests.items():
                 at, twin = files.setdefault(f"{algorithm}:{digest}", (f"{card.name}.files.{role}", file))
                 if (twin.name, twin.size) != (file.name, file.size):
-                    raise CardError(
-                        f"{where}: {card.name}.files.{role}: {file.name} ({file.size} bytes) has the {algorithm} of "
-                        f"{at}, which is {twin.name} ({twin.size} bytes); the same bytes have one name and size"
+                    what = (
+                        f"{file.name} ({file.size} bytes) has the {algorithm} of {at}, "
+                        f"which is {twin.name} ({twin.size} bytes)"
                     )
+                    yield Contradiction(card, where, f".files.{role}", what, "the same bytes have one name and size")

@@ -42,6 +42,7 @@ class ShortSide(Strict):
 
     kind: Literal["short-side"]
     size: int = Field(gt=0)
+    """Pixels of the shorter side."""
 
 
 class Square(Strict):
@@ -49,6 +50,7 @@ class Square(Strict):
 
     kind: Literal["square"]
     size: int = Field(gt=0)
+    """Pixels of either side."""
 
 
 class CropFraction(Strict):
@@ -56,6 +58,7 @@ class CropFraction(Strict):
 
     kind: Literal["crop-fraction"]
     fraction: float = Field(gt=0, le=1)
+    """Of either side, 0 to 1."""
 
 
 class CropPadding(Strict):
@@ -63,6 +66,7 @@ class CropPadding(Strict):
 
     kind: Literal["crop-padding"]
     padding: int = Field(ge=0)
+    """Pixels, at the card's size."""
 
 
 Resize = Annotated[ShortSide | Square | CropFraction | CropPadding, Field(discriminator="kind")]
@@ -72,7 +76,7 @@ class MeanFile(Strict):
     """A mean image: one value per pixel and channel."""
 
     file: str
-    """Key in `files`."""
+    """Key in `files` of the mean image."""
 
 
 class Preprocessing(Strict):
@@ -83,6 +87,7 @@ class Preprocessing(Strict):
     width: PositiveInt | Unknown
     """Columns of the network's input, pixels."""
     channel_order: Literal["RGB", "BGR", "gray"] | Unknown
+    """Order of the colours in the array the origin network takes."""
     value_range: tuple[float, float] | Unknown
     """Range of a pixel before mean and std: [0, 255] or [0, 1]."""
     mean: tuple[float, ...] | MeanFile | Nothing | Unknown
@@ -90,7 +95,9 @@ class Preprocessing(Strict):
     std: tuple[float, ...] | Nothing | Unknown
     """Divided by, after the mean; one number per channel in `channel_order` on `value_range`."""
     resize: Resize | Unknown
+    """How an image of any size becomes one of the network's."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "area"] | Unknown
+    """Which neighbours that resize took into account."""
     library: Literal["pil", "opencv", "tensorflow", "torchvision", "skimage"] | Unknown
     """Library that resized when the published accuracy was measured; two libraries' bilinear are not the same."""
     antialias: bool | Unknown
@@ -169,12 +176,15 @@ class Metric(Strict):
     """One published measurement."""
 
     dataset: str
+    """What it was measured on: `ILSVRC2012 validation`."""
     top1: Fraction | Unknown
     """Fraction of images whose first answer is right."""
     top5: Fraction | Unknown
+    """Fraction of images whose first five answers hold the right one."""
     protocol: str
     """How it was measured: crops, size, precision, by whom."""
     source: str
+    """Page or file that states it, with commit or version."""
 
 
 class License(Strict):
@@ -187,6 +197,7 @@ class License(Strict):
     training_data: str
     """Of the images it was trained on."""
     note: str | None = None
+    """What the identifiers do not say: the licence's own words, or whom it is of."""
 
     @model_validator(mode="after")
     def _spdx_or_explained(self) -> License:
@@ -204,17 +215,22 @@ class Training(Strict):
     """How the publisher trained it from scratch; fine-tuning starts at a tenth of this rate."""
 
     optimizer: Literal["sgd", "rmsprop", "adam", "adamw"]
+    """The one that the publisher used."""
     learning_rate: float = Field(gt=0)
     """Peak learning rate at `batch_size`."""
     batch_size: int = Field(gt=0)
+    """Images per step, over all machines."""
 
 
 class Paper(Strict):
     """The paper that describes the architecture."""
 
     title: str | Unknown
+    """As it is printed."""
     url: str | Unknown
+    """Address of its page: `https://arxiv.org/abs/1512.03385`."""
     year: int | Unknown
+    """Of its first appearance."""
 
 
 class Check(Strict):
@@ -240,11 +256,15 @@ class ModelCard(Strict):
     """One pretrained model."""
 
     name: str
+    """`architecture.publisher`, of a-z, 0-9, '.', '_' and '-': `resnet50.torchvision-v1`."""
     aliases: tuple[str, ...] = ()
+    """Other names it answers to, such as the publisher's own."""
     former_names: tuple[str, ...] = ()
     """Names that it had before; they work on, with a warning, and no list shows them."""
     origin: Origin
+    """Framework it came from."""
     family: str
+    """Family of its architecture: `resnet`."""
     architecture: str
     """As the paper or the publisher calls it: `EfficientNet-Lite0`."""
     summary: str
@@ -252,19 +272,30 @@ class ModelCard(Strict):
     notes: str | None = None
     """What a user should know before trusting the numbers: quirks of the origin, sources that disagree."""
     source: Source
+    """How its files are read."""
     files: dict[str, File] = Field(min_length=1)
     """Role (`weights`, `graph`, `mean`) -> file."""
     paper: Paper | Unknown
+    """The paper that describes the architecture."""
     dataset: str | Unknown
+    """What it was trained on: `ILSVRC2012`."""
     labels: Labels
+    """What its outputs mean."""
     preprocessing: Preprocessing
+    """What happens to an image before the network; no key has a default."""
     metrics: tuple[Metric, ...]
+    """Published measurements, the one that lists show first; `[]` for none."""
     parameters: PositiveInt | Unknown
     """Trainable parameters, batch-norm statistics not counted."""
     license: License
+    """Three separate licences."""
     training: Training | Unknown
+    """How the publisher trained it."""
     status: Status
+    """verified: its numbers were compared with the origin framework's (`check`); convertible: the same network's were,
+    with other weights; unverified: zoo has the means to convert it, nothing was compared; unsupported: it has not."""
     check: Check | None = None
+    """The origin framework's output, which every conversion is compared with."""
     sources: dict[str, str] = Field(min_length=1)
     """Where the facts come from: key of this card (`preprocessing`, `preprocessing.mean`) -> source."""
 

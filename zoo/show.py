@@ -77,6 +77,13 @@ def receipt(facts: Mapping[str, Any], limit: int | None = None) -> str:
     return "\n".join(line for key, value in facts.items() for line in _fact(key, value, 0, limit))
 
 
+def conversion(made: Mapping[str, Any]) -> str:
+    """Returns in one line what came of converting a model for `zoo check --files`."""
+    parity = made["parity"]
+    error = "no check to compare with" if parity is None else f"error {parity['relative_error']:.1e}"
+    return f"{made['model']}: {made['tensors']} tensors used, {made['unused']} not needed, {error}"
+
+
 def nodes(found: Mapping[str, Any], limit: int | None = None) -> str:
     """Returns the values of `zoo verify --against` in the order in which they are computed, and the verdict."""
     rows = [
@@ -100,7 +107,19 @@ def _percent(value: float | str) -> str:
 COLUMNS: dict[str, Callable[[Row], str]] = {
     **{
         key: lambda row, key=key: str(row[key])  # type: ignore[misc]
-        for key in ("name", "origin", "family", "architecture", "format", "status", "classes", "license", "summary")
+        for key in (
+            "name",
+            "origin",
+            "family",
+            "architecture",
+            "format",
+            "status",
+            "classes",
+            "license",
+            "summary",
+            "task",
+            "paper",
+        )
     },
     "aliases": lambda row: ", ".join(row["aliases"]) or "-",
     "dataset": lambda row: row["dataset"],

@@ -279,34 +279,7 @@ class _Transfer:
         self.digester.read(self.part.body)
 
     def _open(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
-        """Sends the request and follows redirects; each hop is a request of its own, so no credentials travel along."""
-        url = self.target
-        for _ in range(_MAX_REDIRECTS + 1):
-            # Logins and the user's netrc are for the hosts that the card names, not for those that a server names.
-            elsewhere = urlsplit(url).netloc != urlsplit(self.target).netloc
-            try:
-                response = session.get(
-                    url,
-                    headers=headers if elsewhere else {**headers, **self.login},
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(self.patience.connect, self.patience.read),
-                    auth=_nobody if elsewhere or self.login else None,
-                )
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                raise _why(error, host_of(url), self.patience) from error
-            target = response.headers.get("location")
-            if target is None or response.status_code not in (301, 302, 303, 307, 308):
-                return response
-            response.close()
-            target = urljoin(url, target)
-            was, becomes = urlsplit(url).scheme, urlsplit(target).scheme
-            if becomes not in ("http", "https") or (was == "https" and becomes == "http"):
-                raise PlaceError(f"redirects from {was} to {becomes}, which is refused")
-            if "@" in urlsplit(target).netloc:
-                raise PlaceError(f"redirects to {host_of(target)} with a login in the address, which is refused")
-            url = target
-        raise PlaceError(f"redirects in a circle (more than {_MAX_REDIRECTS} times)")
+        return follow(session, self.target, headers, self.patience, self.login)
 
     def _accept(self, response: requests.Response, have: int) -> bool:
         """Checks what the server answered to a request for all after `have` bytes; whether a body is to be read."""
@@ -400,6 +373,79 @@ class _Transfer:
         if self.encoding.lower() in ("", "identity"):
             return ""
         return f" (the server compressed it, {self.encoding[:20]!a}, though asked not to)"
+
+
+def follow(
+    session: requests.Session, target: str, headers: Mapping[str, str], patience: Patience, login: Mapping[str, str]
+) -> requests.Response:
+    """Sends a request and follows redirects; each hop is a request of its own, so no credentials travel along.
+
+    Raises:
+        PlaceError: it leads where nothing is to be fetched from.
+    """
+    url = target
+    for _ in range(_MAX_REDIRECTS + 1):
+        # Logins and the user's netrc are for the hosts that the card names, not for those that a server names.
+        elsewhere = urlsplit(url).netloc != urlsplit(target).netloc
+        try:
+            response = session.get(
+                url,
+                headers=dict(headers) if elsewhere else {**headers, **login},
+                stream=True,
+                allow_redirects=False,
+                timeout=(patience.connect, patience.read),
+                auth=_nobody if elsewhere or login else None,
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _why(error, host_of(url), patience) from error
+        location = response.headers.get("location")
+        if location is None or response.status_code not in (301, 302, 303, 307, 308):
+            return response
+        response.close()
+        location = urljoin(url, location)
+        was, becomes = urlsplit(url).scheme, urlsplit(location).scheme
+        if becomes not in ("http", "https") or (was == "https" and becomes == "http"):
+            raise PlaceError(f"redirects from {was} to {becomes}, which is refused")
+        if "@" in urlsplit(location).netloc:
+            raise PlaceError(f"redirects to {host_of(location)} with a login in the address, which is refused")
+        url = location
+    raise PlaceError(f"redirects in a circle (more than {_MAX_REDIRECTS} times)")
+
+
+def probe(url: str, *, patience: Patience, direct: Mapping[str, shares.Direct] = shares.DIRECT) -> int | None:
+    """Asks whether an address gives a file, without fetching more than its first bytes.
+
+    Args:
+        url: address of the file, or of a page of a file sharing service in `direct`.
+        patience: when to give up.
+        direct: as for `download`.
+
+    Returns:
+        Bytes that the server says the file has; None if it does not say.
+
+    Raises:
+        PlaceError: it does not answer, or with something that is no file.
+    """
+    target = shares.resolve(url, direct)
+    for attempt in range(1, patience.attempts + 1):
+        try:
+            with _session() as session, closing(follow(session, target, _range(0, _TELLING), patience, {})) as response:
+                if response.status_code not in (200, 206):
+                    raise _refusal(response, url)
+                whole = response.status_code == 200
+                total = _length(response) if whole else _content_range(response)[2]
+                try:
+                    kind = impostor(response.raw.read(_TELLING, decode_content=True))
+                except _CUT as error:
+                    raise _why(error, host_of(url), patience) from error
+                if kind:
+                    raise PlaceError(kind)
+                return total
+        except _TryAgainError as error:
+            if attempt == patience.attempts or error.after > patience.read:
+                raise PlaceError(str(error)) from error
+            time.sleep(max(error.after, patience.backoff * 2 ** (attempt - 1)))
+    raise AssertionError
 
 
 def _fill(chunk: bytes, count: int, read: Callable[[int], bytes]) -> bytes:

@@ -26,6 +26,15 @@ def address(place: HubPlace, published: Published | None = None) -> tuple[str, d
     Raises:
         PlaceError: the hub does not give the file, or has another one than the published.
     """
+    url, size = _asked(place)
+    if published and published.size and size not in (None, published.size):
+        raise PlaceError(f"has {size:,} bytes, the published file has {published.size:,}")
+    found = token()
+    return url, {"Authorization": f"Bearer {found}"} if found else None
+
+
+def _asked(place: HubPlace) -> tuple[str, int | None]:
+    """Returns a file's address and, as the hub says, its bytes."""
     import huggingface_hub
     from huggingface_hub import constants
 
@@ -34,11 +43,16 @@ def address(place: HubPlace, published: Published | None = None) -> tuple[str, d
     hub = endpoint()
     with reasons(place):
         url = huggingface_hub.hf_hub_url(place.repo, place.file, revision=place.revision, endpoint=hub)
-        size = huggingface_hub.get_hf_file_metadata(url, endpoint=hub).size
-        if published and size is not None and size != (published.size or size):
-            raise PlaceError(f"has {size:,} bytes, the published file has {published.size:,}")
-    found = token()
-    return url, {"Authorization": f"Bearer {found}"} if found else None
+        return url, huggingface_hub.get_hf_file_metadata(url, endpoint=hub).size
+
+
+def size(place: HubPlace) -> int | None:
+    """Returns the bytes that the hub says a file has.
+
+    Raises:
+        PlaceError: the hub does not give the file.
+    """
+    return _asked(place)[1]
 
 
 def facts(repo: str, revision: str) -> Any:

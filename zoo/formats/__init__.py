@@ -76,6 +76,18 @@ def read(
         UnsupportedError: the network has operations without a counterpart; all are named.
         FormatError: a file is damaged, or its format cannot be told.
     """
+    format, files = told(paths, format)
+    return read_parts(format, files, options)
+
+
+def told(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], format: str | None = None
+) -> tuple[str, list[Path]]:
+    """Returns the format of a model's files, and the files in the order in which the format's reader takes them.
+
+    Args:
+        paths: as in `read`, and so is `format`; errors are those of `read`.
+    """
     given = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
     files = [file for path in given for file in _of_prefix(path)]
     if not files:
@@ -85,7 +97,7 @@ def read(
     kinds = [_kind(path) for path in files]
     if format is None:
         format = next(name for name, parts in PARTS.items() if kinds[0] in parts)
-    return read_parts(format, _in_order(format, files, kinds), options)
+    return format, _in_order(format, files, kinds)
 
 
 def read_parts(format: str, files: Sequence[Path], options: Options | None = None) -> Model:
