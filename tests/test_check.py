@@ -81,8 +81,8 @@ def test_the_built_in_registry_stands_what_a_contribution_has_to_stand() -> None
         ("count = 1000", 'count = "many"', [
             'x.toml:23: lite0.mine.labels.count: expected a whole number or \'unknown\', got \'many\'; fix: write',
         ]),
-        ('list = "imagenet-2012"', 'list = "imagenet-2021"', [
-            "x.toml:24: lite0.mine.labels.list: there is no label list 'imagenet-2021'; fix: write 'imagenet-2012'",
+        ('list = "imagenet-2012"', 'list = "imagenet-20l2"', [
+            "x.toml:24: lite0.mine.labels.list: there is no label list 'imagenet-20l2'; fix: write 'imagenet-2012'",
         ]),
         ("count = 1000", "count = 1001", [
             "x.toml:23: lite0.mine.labels.offset: the list 'imagenet-2012' has 1000 classes, with offset 0 "
