@@ -356,3 +356,17 @@ def test_offline_command_opens_no_socket_and_says_how_to_bring_the_files(how: st
     environment["ZOO_REGISTRY"] = os.environ["ZOO_REGISTRY"]
     refused(subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60))
     assert "socket." in log.read_text()
+
+
+def test_features_of_fine_tuning_are_listed_and_pruned(home: Path) -> None:
+    made, strange = home / "features" / ("ab" * 16), home / "features" / "notes"
+    for folder in (made, strange):
+        folder.mkdir(parents=True)
+        (folder / "entry.json").write_text("{}")
+        (folder / "0.bin").write_bytes(b"1234")
+    found = {entry.path: entry.kind for entry in storage.contents()}
+    assert (found[made], found[strange]) == ("features", "other")
+    assert made not in [entry.path for entry in storage.prune(older_than=1)]
+    assert made in [entry.path for entry in storage.prune()]
+    assert not made.exists()
+    assert strange.exists()

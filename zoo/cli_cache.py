@@ -74,14 +74,15 @@ def verify(ctx: click.Context, name: str | None, as_json: bool) -> None:
 @cache.command()
 @click.option("--originals", is_flag=True, help="Also the downloaded files of converted models.")
 @click.option(
-    "--older-than", type=click.FloatRange(0), default=0.0, metavar="DAYS", help="Spare younger unfinished downloads."
+    "--older-than", type=click.FloatRange(0), default=0.0, metavar="DAYS", help="Spare younger downloads and features."
 )
 @dry_run_option
 @as_json_option
 def prune(originals: bool, older_than: float, dry_run: bool, as_json: bool) -> None:
     """Remove what nobody needs.
 
-    Unfinished downloads, leftovers of killed processes, and models converted from an earlier state of their card.
+    Unfinished downloads, leftovers of killed processes, models converted from an earlier state of their card, and
+    features of fine-tuning runs, which are computed again where they are needed.
     Nothing that a running process works on, nothing that zoo did not make, and no model whose card is not there today.
     """
     from zoo import storage

@@ -26,7 +26,7 @@ from zoo.fetch import pin, pinned
 from zoo.files import DIGEST_LENGTH, File
 from zoo.schema import ModelCard
 
-Kind = Literal["model", "original", "unfinished", "leftover", "other"]
+Kind = Literal["model", "original", "features", "unfinished", "leftover", "other"]
 State = Literal["current", "outdated", "unknown", "waiting", "left", "in use"]
 
 _MARK = r"[0-9a-f]{8}-[0-9]+-[0-9a-f]{8}"
@@ -36,6 +36,7 @@ _WAITING = re.compile(
     r"(?P<algorithm>sha256|sha384|sha1|md5|git_blob|address)-(?P<digest>[0-9a-f]{32,96})(-[a-z0-9-]+)?\Z"
 )
 _KEY = re.compile(r"[0-9a-f]{16}\Z")
+_FEATURES = re.compile(r"[0-9a-f]{32}\Z")
 _MADE = (artifact.RECEIPT, artifact.CONFIG, artifact.WEIGHTS, "card.json")
 """What an artifact consists of; the receipt first, because it is what makes a folder an artifact."""
 
@@ -45,8 +46,9 @@ class Entry:
     """One thing in the cache.
 
     Args:
-        kind: `model` (converted), `original` (a downloaded file), `unfinished` (a download that can go on), `leftover`
-            (of a process that was killed), or `other` (not zoo's; never touched).
+        kind: `model` (converted), `original` (a downloaded file), `features` (what a network gives for the images of a
+            fine-tuning run), `unfinished` (a download that can go on), `leftover` (of a process that was killed), or
+            `other` (not zoo's; never touched).
         path: file or folder.
         size: bytes.
         modified: seconds since 1970.
@@ -82,8 +84,8 @@ def contents() -> list[Entry]:
         CardError: a registry file is wrong, so nobody knows what belongs to what.
     """
     known = _Known()
-    found = [*_models(known), *_originals(known), *_partial(known)]
-    order = ("model", "original", "unfinished", "leftover", "other")
+    found = [*_models(known), *_originals(known), *_features(), *_partial(known)]
+    order = ("model", "original", "features", "unfinished", "leftover", "other")
     return sorted(found, key=lambda entry: (order.index(entry.kind), entry.models, str(entry.path)))
 
 
@@ -111,11 +113,13 @@ def verify(name: str | None = None) -> tuple[list[Entry], list[Damage]]:
 def prune(*, originals: bool = False, older_than: float = 0.0, dry_run: bool = False) -> list[Entry]:
     """Removes what no one needs: leftovers of dead processes, unfinished downloads, models of a card's earlier state.
 
+    And features of fine-tuning runs, which are computed again where they are needed.
+
     A model without a card stays: its card may be in a registry of the user's own that is not named at the moment.
 
     Args:
         originals: also remove the originals of which every model is converted, and those that no card names.
-        older_than: spare unfinished downloads that changed in the last so many days.
+        older_than: spare unfinished downloads and features that were used in the last so many days.
         dry_run: remove nothing.
 
     Returns:
@@ -130,8 +134,8 @@ def prune(*, originals: bool = False, older_than: float = 0.0, dry_run: bool = F
     def idle(entry: Entry) -> bool:
         if entry.kind == "original":
             return originals and entry.state != "in use" and converted.issuperset(entry.models)
-        if entry.kind == "unfinished":
-            return entry.state == "waiting" and time.time() - entry.modified >= older_than * 86400
+        if entry.kind in ("unfinished", "features"):
+            return entry.state in ("waiting", "current") and time.time() - entry.modified >= older_than * 86400
         return entry.state in ("left", "outdated")
 
     chosen = [entry for entry in found if entry.kind != "other" and idle(entry)]
@@ -175,6 +179,15 @@ def drop_originals(card: ModelCard) -> None:
         others = [known.cards[name] for name in entry.models if name != card.name and name in known.cards]
         if _origin_of(entry.path) in _digests(card) and not any(_busy(other) for other in others):
             cache.remove(entry.path)
+
+
+def _features() -> Iterator[Entry]:
+    for path in _listed(cache.home() / "features"):
+        if not _FEATURES.match(path.name) or not _is_folder(path):
+            yield _entry("other", path)
+            continue
+        state: State = "current" if (path / "entry.json").is_file() else "left"
+        yield _entry("features", path, name=path.name, state="in use" if cache.locked(path) else state)
 
 
 class _Known:
