@@ -8,6 +8,7 @@ temporary file, which is shown if the import fails. Whoever sets TF_CPP_MIN_LOG_
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -50,6 +51,8 @@ class _TensorFlow(MetaPathFinder):
         def quietly(module: ModuleType) -> None:
             with _stderr_aside():
                 run(module)
+            # Its Python side has a log of its own, which tells users how to write tf.functions.
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
         spec.loader.exec_module = quietly  # type: ignore[method-assign]
         return spec
