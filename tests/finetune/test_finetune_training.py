@@ -197,15 +197,18 @@ def test_an_average_of_the_weights_is_what_is_judged_and_kept(start: Start) -> N
 
 
 def test_a_distilled_model_keeps_its_old_answers() -> None:
+    def value(loss: Any, targets: np.ndarray, logits: np.ndarray) -> float:
+        return float(loss(keras.ops.convert_to_tensor(targets), keras.ops.convert_to_tensor(logits))[0])
+
     logits = np.array([[2.0, 0.5, -1.0, 0.3]], np.float32)
     raised = np.exp(logits[:, :2] / optimize.TEMPERATURE)
     old = raised / raised.sum()
     labels = np.array([[0, 0, 0, 1]], np.float32)
     plain, kept = optimize.loss(4), optimize.loss(4, old=2)
     targets = np.concatenate([labels, old], axis=1)
-    assert float(kept(targets, logits)[0]) == pytest.approx(float(plain(labels, logits)[0]), abs=1e-5)
+    assert value(kept, targets, logits) == pytest.approx(value(plain, labels, logits), abs=1e-5)
     other = np.concatenate([labels, old[:, ::-1]], axis=1)
-    assert float(kept(other, logits)[0]) > float(plain(labels, logits)[0]) + 0.1
+    assert value(kept, other, logits) > value(plain, labels, logits) + 0.1
 
 
 def test_batches_follow_from_seed_and_epoch_alone() -> None:

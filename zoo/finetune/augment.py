@@ -110,8 +110,8 @@ def reseed(variables: Sequence[Any], *seed: int) -> None:
 
     states = [variable for variable in variables if "seed_generator" in variable.path]
     for number, variable in enumerate(states):
-        words = np.random.SeedSequence([*seed, number]).generate_state(1)
-        variable.assign(np.array([words[0], 0], variable.dtype))
+        word = int(np.random.SeedSequence([*seed, number]).generate_state(1)[0])
+        variable.assign(np.array([word >> 1, 0], variable.dtype))  # the torch backend holds it in int32
 
 
 def inside(inputs: Any, kinds: tuple[str, ...], seed: int) -> Any:
