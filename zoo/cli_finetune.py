@@ -10,7 +10,7 @@ import click
 from zoo.cli_given import preprocessing_options
 from zoo.cli_options import as_json_option, offline_option
 
-_TYPES = {int: int, float: float, str: str, int | None: int, float | None: float, str | None: str, str | bool: str}
+_TYPES = {int: int, float: float, str: str, int | None: int, float | None: float, str | None: str, str | bool: str, int | str: str}
 _YES_NO = (bool, bool | None)
 
 

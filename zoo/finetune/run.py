@@ -198,7 +198,7 @@ class Work:
 
     def make_plan(self) -> Plan:
         """Measures how like the data are to what the network knows, and decides."""
-        from zoo.finetune import decide, head
+        from zoo.finetune import decide, devices, head
         from zoo.finetune.survey import survey
         from zoo.finetune.train import gpu_precision
 
@@ -219,14 +219,15 @@ class Work:
             None if self.base.labels is None else [name for _, name in self.base.labels],
             head.own_dropout(self.base.model),
             self.base.note,
+            devices.available(),
         )
         return decide.make(situation, self.wishes)
 
-    def task(self, plan: Plan, run: RunFolder | None = None) -> Task:
+    def task(self, plan: Plan, run: RunFolder | None = None, say: Callable[[str], None] = lambda text: None) -> Task:
         """Computes what the plan's frozen part gives; returns all that its strategy works on."""
         import numpy as np
 
-        from zoo.finetune import head
+        from zoo.finetune import fits, head
         from zoo.finetune.state import Checkpoint
         from zoo.finetune.strategies import Task, prepare
 
@@ -247,6 +248,8 @@ class Work:
             (lambda row: None) if run is None else run.log(),
             old,
             self.progress,
+            fits.Memo(None if run is None else run.state / "batch.json"),
+            say,
         )
 
     def train(self, plan: Plan, run: RunFolder, say: Callable[[str], None]) -> tuple[Any, dict[str, Any]]:
@@ -254,7 +257,7 @@ class Work:
         from zoo.finetune import crossvalidate, keeping, result
         from zoo.finetune.strategies import STRATEGIES
 
-        task = self.task(plan, run)
+        task = self.task(plan, run, say)
         prepared = time.monotonic()
         kept = keeping.OldClasses(task, self.base, self.old_data, self.scratch) if task.old else None
         fixed = {layer.name for layer in self.base.model.layers if not layer.trainable}
