@@ -266,7 +266,7 @@ def _plan_for(base: Base, dataset: Dataset, parts: Split, wishes: Any, candidate
             candidate.speed,
             None if base.labels is None else [name for _, name in base.labels],
             head.own_dropout(base.model),
-            devices.available(),
+            devices=devices.available(),
         ),
         wishes,
     )

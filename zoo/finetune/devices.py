@@ -81,7 +81,10 @@ def planned(wishes: Wishes, strategy: str, found: tuple[str, int], precision: st
     if wishes.devices != "auto" and number > 1:
         check_accumulation(wishes.accumulate or 1, number)
     elif number > 1 and _alone(wishes, precision):
-        return 1, f"of {found[1]}: TensorFlow accumulates, scales losses and uses XLA on one only; KERAS_BACKEND=jax on all"
+        return (
+            1,
+            f"of {found[1]}: TensorFlow accumulates, scales losses and uses XLA on one only; KERAS_BACKEND=jax on all",
+        )
     return number, why
 
 

@@ -185,7 +185,15 @@ _ROWS = (
     ("seed", "seed"),
     ("expected time", "seconds"),
 )
-_QUIET = {"test": 0, "head": "linear", "layer_decay": 1.0, "accumulate": 1, "devices": 1, "sampling": "shuffled", "calibrate": False}
+_QUIET = {
+    "test": 0,
+    "head": "linear",
+    "layer_decay": 1.0,
+    "accumulate": 1,
+    "devices": 1,
+    "sampling": "shuffled",
+    "calibrate": False,
+}
 """Values that say nothing."""
 
 
