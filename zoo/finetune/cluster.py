@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,7 +141,7 @@ def _start(ray: Any, cluster: Cluster) -> None:
 def _send(task: Any, function: Callable[..., Any], job: tuple[Any, ...]) -> Any:
     try:
         return task.remote(function, job)
-    except (TypeError, AttributeError, ValueError) as error:
+    except (TypeError, AttributeError, ValueError, pickle.PicklingError) as error:
         raise UsageError(
             f"ray: model and data go to other processes, and one cannot ({_line(error)}); use a path or arrays"
         ) from error

@@ -134,6 +134,10 @@ def twin(model: keras.Model, settings: Settings, spread: int) -> Iterator[tuple[
         settings = _without_xla(settings, spread)
     with _shared(spread):
         copy = keras.models.clone_model(model)
+        if keras.backend.backend() == "tensorflow":
+            for layer in copy._flatten_layers():
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.synchronized = True  # statistics of the whole batch, as JAX has them in any case
         _assign(copy, model)
         yield copy, replace(settings, factors=_translated(settings.factors, model, copy))
     _assign(model, copy)
