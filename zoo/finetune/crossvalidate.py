@@ -105,7 +105,13 @@ def elsewhere(cluster: Cluster, work: tuple[Any, ...], plan: Plan) -> Fan:
 
 
 def fold(
-    model: Any, data: Any, wishes: Wishes, labels: Any, offline: bool | None, given: Any, plan: dict[str, Any],
+    model: Any,
+    data: Any,
+    wishes: Wishes,
+    labels: Any,
+    offline: bool | None,
+    given: Any,
+    plan: dict[str, Any],
     number: int,
 ) -> np.ndarray:
     """Returns the answers for one fold, counted from 0, computed from nothing but what a run was given."""

@@ -16,6 +16,7 @@ from zoo.finetune import base as base_module
 from zoo.finetune import folder as folder_module
 from zoo.finetune.cluster import Cluster, fan_out, sendable
 from zoo.finetune.wishes import Wishes
+from zoo.given import split
 
 STATE = "sweep.json"
 COLUMNS = (
@@ -107,12 +108,16 @@ def finetune_many(
         >>> zoo.finetune_many(["efficientnet-lite0", "open-nsfw"], "pets", output="compared").best  # doctest: +SKIP
         PosixPath('compared/efficientnet-lite0')
     """
+    given, options = split(options)
+    if stated := [key for key, value in given.items() if value is not None]:
+        raise UsageError(f"{stated[0]}: is a fact about one model's images; fine-tune that one by itself")
     wishes, cluster = Wishes.of(options), Cluster.of(ray)
     folders = _folders(models)
     path, say = Path(output), report or (lambda text: None)
     with _working(path, resume, {"data": _named(data), "options": asdict(wishes)}):
         shared = (sendable(data) if cluster else data, labels, old_data, offline, options)
-        found = {name: row for name in folders if (row := _ended(path / name, name)) is not None}
+        found = {name: row for name in folders if (row := _ended(path / name)) is not None}
+        found = {name: {**row, **_known(name, folders)} for name, row in found.items()}
         for row in found.values():
             say(f"{row['model']}: has ended already")
         jobs = [
@@ -122,7 +127,7 @@ def finetune_many(
         ]
         names = [name for name in folders if name not in found]
         for number, row in _rows(jobs, cluster, progress, report):
-            found[names[number]] = {**row, "run": names[number]}
+            found[names[number]] = {**row, **_known(names[number], folders)}
             say(_sentence(found[names[number]]))
         rows = sorted((found[name] for name in folders), key=_worth)
         if rows[0]["reason"]:
@@ -143,7 +148,11 @@ def _folders(models: Sequence[Any]) -> dict[str, Any]:
     for model in models:
         base_module.check_name(model)
         path = os.fspath(model) if isinstance(model, str | os.PathLike) else None
-        name = Path(path).name if path and base_module.is_run(model) else cache.folder_name(path or model.name)
+        if path and base_module.is_file(model):
+            file = Path(os.path.abspath(path))
+            name = file.parent.name if file.name == folder_module.MODEL else file.name.removesuffix(".keras")
+        else:
+            name = cache.folder_name(path or model.name)
         if name in found and found[name] != model:
             raise UsageError(f"models: {path or name!r} and another have the same name, {name!r}; rename one")
         found[name] = model
@@ -230,13 +239,19 @@ def member(
     return _row(name, result.metrics)
 
 
-def _ended(path: Path, name: str) -> dict[str, Any] | None:
+def _known(name: str, folders: dict[str, Any]) -> dict[str, str]:
+    """What a row has of the caller: the model as it was named, and the folder of its run."""
+    model = folders[name]
+    return {"model": os.fspath(model) if isinstance(model, str | os.PathLike) else model.name, "run": name}
+
+
+def _ended(path: Path) -> dict[str, Any] | None:
     """The row of a run that has ended."""
     run = folder_module.RunFolder(path, resume=True)
     if not run.finished:
         return None
     _, metrics = run.read()
-    return {**_row(metrics["model"], metrics), "run": name}
+    return _row(metrics["model"], metrics)
 
 
 def _row(name: str, metrics: dict[str, Any]) -> dict[str, Any]:
