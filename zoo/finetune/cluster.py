@@ -149,9 +149,12 @@ def _send(task: Any, function: Callable[..., Any], job: tuple[Any, ...]) -> Any:
 
 def _ray() -> Any:
     try:
-        return importlib.import_module("ray")
-    except ImportError as error:
-        raise UsageError("ray: is not installed; pip install 'convnet-zoo[ray]'") from error
+        found = importlib.import_module("ray")
+    except ImportError:
+        found = None
+    if not hasattr(found, "init"):  # a folder named ray, such as Ray's own in /tmp, can be imported as well
+        raise UsageError("ray: is not installed; pip install 'convnet-zoo[ray]'")
+    return found
 
 
 def _line(error: BaseException) -> str:
