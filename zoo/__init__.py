@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from zoo.evaluate import evaluate
     from zoo.evaluation import Evaluation
     from zoo.export import Export, export
-    from zoo.finetune import FinetuneResult, Plan, finetune
+    from zoo.finetune import Comparison, FinetuneResult, Plan, finetune, finetune_many
     from zoo.finetune.advise import Advice, advise
     from zoo.library import convert, get, load, preprocess, verify
     from zoo.predict import Prediction, predict
@@ -56,7 +56,7 @@ _HOME = {
     "zoo.evaluate": ("evaluate",),
     "zoo.evaluation": ("Evaluation",),
     "zoo.export": ("Export", "export"),
-    "zoo.finetune": ("FinetuneResult", "Plan", "finetune"),
+    "zoo.finetune": ("Comparison", "FinetuneResult", "Plan", "finetune", "finetune_many"),
     "zoo.finetune.advise": ("Advice", "advise"),
     "zoo.library": ("convert", "get", "load", "preprocess", "verify"),
     "zoo.predict": ("Prediction", "predict"),
@@ -69,6 +69,7 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "Advice",
     "CardError",
+    "Comparison",
     "DataError",
     "Evaluation",
     "Export",
@@ -91,6 +92,7 @@ __all__ = [
     "evaluate",
     "export",
     "finetune",
+    "finetune_many",
     "get",
     "info",
     "list_models",

@@ -10,7 +10,16 @@ import click
 from zoo.cli_given import preprocessing_options
 from zoo.cli_options import as_json_option, offline_option
 
-_TYPES = {int: int, float: float, str: str, int | None: int, float | None: float, str | None: str, str | bool: str}
+_TYPES = {
+    int: int,
+    float: float,
+    str: str,
+    int | None: int,
+    float | None: float,
+    str | None: str,
+    str | bool: str,
+    int | str: str,
+}
 _YES_NO = (bool, bool | None)
 
 
@@ -37,11 +46,30 @@ def wishes(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--resume", is_flag=True, help="Go on with a run in RUN_DIR that was interrupted.")
 @click.option("--old-data", metavar="DATA", help="With --keep-classes: images of the old classes, to measure them.")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
+@click.option("--models", metavar="A,B,...", help="Fine-tune these too, each into RUN_DIR/MODEL, and compare them.")
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Spread --models, or else --folds, over a Ray cluster; without an address, over this machine.",
+)
+@click.option("--num-cpus", type=float, default=1, show_default=True, help="With --ray: cores of a task.")
+@click.option("--num-gpus", type=float, help="With --ray: GPUs of a task; default: one where there are any.")
 @wishes
 @preprocessing_options
 @offline_option
 @as_json_option
-def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
+def finetune(
+    name: str,
+    data: str,
+    models: str | None,
+    ray: str | None,
+    num_cpus: float,
+    num_gpus: float | None,
+    as_json: bool,
+    **choices: Any,
+) -> None:
     """Make a classifier of your own images.
 
     DATA is a folder with one subfolder of images per class, or with train, val and test folders of that kind, or a CSV
@@ -49,9 +77,20 @@ def finetune(name: str, data: str, as_json: bool, **choices: Any) -> None:
     out the plan decides, and says why; --dry-run shows it.
     """
     from zoo import show
+    from zoo.finetune import Cluster, finetune_many
     from zoo.finetune import finetune as run
 
-    result = run(name, data, report=None if as_json else click.echo, **choices)
+    report = None if as_json else click.echo
+    cluster = None if ray is None else Cluster(ray, num_cpus, num_gpus)
+    if models is not None:
+        if choices.pop("dry_run"):
+            raise click.UsageError("--dry-run: for one model; `zoo advise --models` compares several before training")
+        names = [name, *(other.strip() for other in models.split(","))]
+        compared = finetune_many(list(dict.fromkeys(names)), data, report=report, ray=cluster, **choices)
+        if as_json:
+            click.echo(show.as_json(compared.as_json()))
+        return
+    result = run(name, data, report=report, ray=cluster, **choices)
     if as_json:
         path = None if result.path is None else str(result.path)
         click.echo(show.as_json({"path": path, "metrics": result.metrics, "plan": result.plan.as_json()}))

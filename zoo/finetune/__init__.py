@@ -9,19 +9,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.finetune.cluster import Cluster
     from zoo.finetune.plan import Plan
     from zoo.finetune.rates import lr_find
     from zoo.finetune.result import load_run
     from zoo.finetune.run import FinetuneResult, finetune
+    from zoo.finetune.sweep import Comparison, finetune_many
     from zoo.finetune.wishes import Wishes
 
-__all__ = ["FinetuneResult", "Plan", "Wishes", "finetune", "load_run", "lr_find"]
+__all__ = [
+    "Cluster",
+    "Comparison",
+    "FinetuneResult",
+    "Plan",
+    "Wishes",
+    "finetune",
+    "finetune_many",
+    "load_run",
+    "lr_find",
+]
 
 _HOME = {
+    "Cluster": "cluster",
+    "Comparison": "sweep",
     "FinetuneResult": "run",
     "Plan": "plan",
     "Wishes": "wishes",
     "finetune": "run",
+    "finetune_many": "sweep",
     "load_run": "result",
     "lr_find": "rates",
 }

@@ -249,7 +249,7 @@ def _speed(trunk: Any, pictures: Callable[[np.ndarray], np.ndarray], sample: Dat
 
 def _plan_for(base: Base, dataset: Dataset, parts: Split, wishes: Any, candidate: Candidate) -> Plan:
     """The plan that `finetune` would make, from what was measured already."""
-    from zoo.finetune import decide, head
+    from zoo.finetune import decide, devices, head
     from zoo.finetune.store import Store
     from zoo.finetune.train import gpu_precision
 
@@ -266,6 +266,7 @@ def _plan_for(base: Base, dataset: Dataset, parts: Split, wishes: Any, candidate
             candidate.speed,
             None if base.labels is None else [name for _, name in base.labels],
             head.own_dropout(base.model),
+            devices=devices.available(),
         ),
         wishes,
     )

@@ -5,6 +5,7 @@ So a run that was killed goes on with what it would have seen.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -52,15 +53,28 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._seed, self._weights, self._also = seed, weights, also
         self._chances = None if chances is None else chances / chances.sum()
         self._mixup, self._cutmix = mixup, cutmix
-        self._passes = -(-least // -(-len(targets) // batch_size))
+        self._least = least
         self.start(0)
+
+    @property
+    def size(self) -> int:
+        """Images per batch."""
+        return self._batch_size
+
+    def resized(self, batch_size: int) -> Batches:
+        """Returns the same images in batches of another size."""
+        other = copy.copy(self)
+        other._batch_size = batch_size
+        other.start(0)
+        return other
 
     def start(self, epoch: int) -> None:
         """Makes this the batches of an epoch."""
         self._epoch = epoch
         random = np.random.default_rng([self._seed, epoch])
         count = len(self._targets)
-        length = -(-self._passes * count // self._batch_size) * self._batch_size
+        passes = -(-self._least // -(-count // self._batch_size))
+        length = -(-passes * count // self._batch_size) * self._batch_size
         if self._chances is not None:
             self._order = random.choice(count, length, p=self._chances)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,17 @@ import numpy as np
 
 from zoo import cache
 from zoo.finetune import data as data_module
+from zoo.finetune.cluster import Cluster, fan_out
 from zoo.finetune.features import predict
+from zoo.finetune.plan import Plan
 from zoo.finetune.state import Checkpoint
 from zoo.finetune.strategies import STRATEGIES, Task
+from zoo.finetune.wishes import Wishes
 
 if TYPE_CHECKING:
     from zoo.finetune.folder import RunFolder
 
+Fan = Callable[[list[int]], Iterator[tuple[int, np.ndarray]]]
 INNER = 0.15
 """Share of a fold's training images that decides when its training stops; its own images only judge it."""
 
@@ -42,7 +46,9 @@ class Folds:
         return {"accuracy": float(np.mean(accuracies)), "deviation": float(np.std(accuracies)), "folds": len(self.rows)}
 
 
-def run(task: Task, dataset: data_module.Dataset, folder: RunFolder, say: Callable[[str], None]) -> Folds:
+def run(
+    task: Task, dataset: data_module.Dataset, folder: RunFolder, say: Callable[[str], None], fan: Fan | None = None
+) -> Folds:
     """Trains one model per fold, as the plan says, each from the pretrained weights.
 
     Args:
@@ -50,24 +56,73 @@ def run(task: Task, dataset: data_module.Dataset, folder: RunFolder, say: Callab
         dataset: the images.
         folder: where each fold's answers are kept until the run ends.
         say: told each fold's accuracy.
+        fan: numbers of folds, from 0 -> (number, answers) as they come, where others compute them; see `elsewhere`.
     """
-    before = task.base.get_weights()
     parts = data_module.folds(dataset, task.plan.folds or 2, task.plan.seed)
-    probabilities, rows = [], []
-    for number, part in enumerate(parts, 1):
-        path = folder.state / f"fold-{number}.npy"
-        if path.is_file():
-            answers = np.load(path, allow_pickle=False)
-        else:
-            answers = _fold(task, part)
-            task.base.set_weights(before)
-            _keep(path, answers)
-        row = _judged(answers, task.labels[part.validation], number)
-        say(f"fold {number} of {len(parts)}: {row['accuracy']:.1%} of {row['images']} images")
-        rows.append(row)
-        probabilities.append(answers)
+    paths = [folder.state / f"fold-{number}.npy" for number in range(1, len(parts) + 1)]
+    rows: dict[int, dict[str, Any]] = {}
+
+    def note(number: int, answers: np.ndarray) -> np.ndarray:
+        row = rows[number] = _judged(answers, task.labels[parts[number].validation], number + 1)
+        say(f"fold {number + 1} of {len(parts)}: {row['accuracy']:.1%} of {row['images']} images")
+        return answers
+
+    there = {
+        number: note(number, np.load(path, allow_pickle=False)) for number, path in enumerate(paths) if path.is_file()
+    }
+    missing = [number for number in range(len(parts)) if number not in there]
+    for number, answers in fan(missing) if fan else _here(task, parts, missing):
+        _keep(paths[number], answers)
+        there[number] = note(number, answers)
+    every = range(len(parts))
     positions = np.concatenate([part.validation for part in parts])
-    return Folds(positions, np.concatenate(probabilities), rows)
+    return Folds(positions, np.concatenate([there[number] for number in every]), [rows[number] for number in every])
+
+
+def _here(task: Task, parts: list[data_module.Split], numbers: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    before = task.base.get_weights()
+    for number in numbers:
+        answers = _fold(task, parts[number])
+        task.base.set_weights(before)
+        yield number, answers
+
+
+def elsewhere(cluster: Cluster, work: tuple[Any, ...], plan: Plan) -> Fan:
+    """Returns what computes folds as Ray tasks; each reads the data, and finds the features where the run has put them.
+
+    Args:
+        cluster: where.
+        work: model, data, wishes, labels, offline and given, as `finetune` has them.
+        plan: the run's.
+    """
+
+    def fan(numbers: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+        jobs = [(*work, plan.as_json(), number) for number in numbers]
+        for place, answers in fan_out(cluster, fold, jobs):
+            yield numbers[place], answers
+
+    return fan
+
+
+def fold(
+    model: Any,
+    data: Any,
+    wishes: Wishes,
+    labels: Any,
+    offline: bool | None,
+    given: Any,
+    plan: dict[str, Any],
+    number: int,
+) -> np.ndarray:
+    """Returns the answers for one fold, counted from 0, computed from nothing but what a run was given."""
+    from zoo.finetune.run import work_of
+    from zoo.finetune.scratch import Scratch
+
+    with Scratch() as scratch:
+        work = work_of(model, data, wishes, scratch, labels=labels, offline=offline, progress=False, given=given)
+        task = work.task(Plan.from_json(plan))
+        parts = data_module.folds(work.dataset, task.plan.folds or 2, task.plan.seed)
+        return _fold(task, parts[number])
 
 
 def _fold(task: Task, part: data_module.Split) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from zoo.errors import UsageError
-from zoo.finetune import augment, cuts
+from zoo.finetune import augment, cuts, devices
 from zoo.finetune.plan import Plan, Strategy
 from zoo.finetune.wishes import Wishes
 
@@ -70,6 +70,7 @@ class Situation:
         old: names of the model's own classes, where they are known.
         dropout: rate before the model's own classifier; None if it has none.
         note: what is doubtful about the model.
+        devices: their kind, `GPU` or `CPU`, and number.
     """
 
     dataset: Dataset
@@ -84,6 +85,7 @@ class Situation:
     old: list[str] | None = None
     dropout: float | None = None
     note: str | None = None
+    devices: tuple[str, int] = ("CPU", 1)
 
 
 class _Choices(dict[str, Any]):
@@ -249,7 +251,14 @@ def _trained(situation: Situation, strategy: Strategy, choices: _Choices) -> Non
 def _batch(situation: Situation, strategy: Strategy, choices: _Choices) -> int:
     images = situation.sizes[0]
     batch = min(32 if images < VERY_MANY else 64, images)
+    spread, why = devices.planned(choices.wishes, strategy, situation.devices, situation.precision)
+    choices["devices"] = spread
+    if why:
+        choices.reasons["devices"] = why
+    batch = spread * max(1, batch // spread)
     choices.put("batch_size", batch, "small data: more steps per epoch" if images < MANY else "the usual size")
+    if choices["batch_size"] % spread:
+        raise UsageError(f"batch_size={choices['batch_size']}: expected a multiple of {spread}, the number of devices")
     if strategy in ("blocks", "all"):
         choices.put("accumulate", 1)
         return int(choices["batch_size"] * choices["accumulate"])

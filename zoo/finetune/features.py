@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.finetune import devices
 from zoo.finetune.augment import Augmenter
 from zoo.finetune.store import Store
 
@@ -32,8 +33,8 @@ class Runner:
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         """Returns one float32 array (n, ...) per output, for n <= 32 images."""
-        count = len(images)
-        outputs = self._model.predict_on_batch(_padded(images))
+        count, spread = len(images), devices.spread_of(self._model)
+        outputs = devices.run(self._model, _padded(images, -(-BATCH // spread) * spread))
         return [np.asarray(output)[:count] for output in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
     def many(self, inputs: Callable[[int, int], np.ndarray], count: int) -> np.ndarray:
@@ -216,8 +217,8 @@ class Extraction:
         return [np.float16 if half else np.float32 for half in small]
 
 
-def _padded(images: np.ndarray) -> np.ndarray:
-    padded = np.zeros((BATCH, *images.shape[1:]), np.float32)
+def _padded(images: np.ndarray, length: int = BATCH) -> np.ndarray:
+    padded = np.zeros((length, *images.shape[1:]), np.float32)
     padded[: len(images)] = images
     return padded
 

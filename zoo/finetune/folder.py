@@ -93,7 +93,7 @@ class RunFolder:
 
     def read(self) -> tuple[Plan, dict[str, Any]]:
         """Returns plan and metrics of a finished run."""
-        return Plan.from_json(_json(self.path / "plan.json")), _json(self.path / "metrics.json")
+        return Plan.from_json(read_json(self.path / "plan.json")), read_json(self.path / "metrics.json")
 
     def checkpoint(self) -> Checkpoint:
         """Returns where the course of training is kept."""
@@ -136,13 +136,13 @@ class RunFolder:
             path.replace(self.path / path.name)
 
     def _same(self, fingerprint: dict[str, Any]) -> None:
-        before = _json(self.state / "run.json")
+        before = read_json(self.state / "run.json")
         for key, value in json.loads(json.dumps(fingerprint)).items():
             if before.get(key) != value:
                 what = "the data have changed" if key == "data" else f"{key} was {before.get(key)!r} and is {value!r}"
                 raise UsageError(f"{self.path}: cannot go on: {what}; begin a new run in another folder")
         if (self.state / "plan.json").is_file():
-            self.plan = Plan.from_json(_json(self.state / "plan.json"))
+            self.plan = Plan.from_json(read_json(self.state / "plan.json"))
 
     def _clear(self, made: bool) -> None:
         shutil.rmtree(self.state, ignore_errors=True)
@@ -170,7 +170,8 @@ def write_csv(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) 
         writer.writerows(rows)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns a JSON object; raises FormatError where there is none."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(facts, dict):

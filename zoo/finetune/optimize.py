@@ -75,15 +75,38 @@ def _layered(base: type) -> type:
                 some, variables = map(list, zip(*pairs, strict=True))
                 super()._backend_update_step(some, variables, learning_rate * factor)
 
+        def _clip_gradients(self, grads: Any) -> Any:
+            """Of all devices together: Keras would clip what each TensorFlow device found by itself."""
+            return super()._clip_gradients(_summed(grads))
+
+        def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+            """Nothing: `_clip_gradients`, which comes before every update, has added them up."""
+            return grads_and_vars
+
         def finalize_variable_values(self, var_list: Any) -> None:
             """Nothing: `fit` calls this after every epoch, and training goes on from the weights, not their average."""
 
         def average_into(self, variables: Any) -> None:
             """Puts the average of the weights in their place."""
             super().finalize_variable_values(variables)
+            if keras.backend.backend() == "jax":
+                for variable in variables:  # which share the averages' buffers, and give them away when the model runs
+                    variable.assign(keras.ops.copy(variable.value))
 
     _MADE[base] = Layered
     return Layered
+
+
+def _summed(grads: Any) -> Any:
+    """Gradients added up over the devices of a tf.distribute strategy."""
+    if keras.backend.backend() != "tensorflow":
+        return grads
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return grads
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, list(grads))
 
 
 def inner(made: Any) -> Any:

@@ -43,6 +43,7 @@ class Plan:
         patience: epochs without improvement after which a phase ends.
         batch_size: images per step.
         accumulate: steps whose gradients are added up.
+        devices: devices that share each batch of the last phase.
         clip_norm: largest norm of all gradients together.
         ema: decay of the average of the weights over steps.
         dropout: before the new classifier.
@@ -96,6 +97,7 @@ class Plan:
     epochs: int | None = None
     patience: int | None = None
     accumulate: int | None = None
+    devices: int = 1
     clip_norm: float | None = None
     ema: float | None = None
     dropout: float | None = None
@@ -165,6 +167,7 @@ _ROWS = (
     ("stops after", "patience"),
     ("batch", "batch_size"),
     ("accumulated", "accumulate"),
+    ("devices", "devices"),
     ("clipped at", "clip_norm"),
     ("average", "ema"),
     ("dropout", "dropout"),
@@ -182,7 +185,15 @@ _ROWS = (
     ("seed", "seed"),
     ("expected time", "seconds"),
 )
-_QUIET = {"test": 0, "head": "linear", "layer_decay": 1.0, "accumulate": 1, "sampling": "shuffled", "calibrate": False}
+_QUIET = {
+    "test": 0,
+    "head": "linear",
+    "layer_decay": 1.0,
+    "accumulate": 1,
+    "devices": 1,
+    "sampling": "shuffled",
+    "calibrate": False,
+}
 """Values that say nothing."""
 
 

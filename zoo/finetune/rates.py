@@ -114,9 +114,9 @@ def suggest(rates: list[float], losses: list[float]) -> tuple[float, float]:
 
 
 def _search(task: Any, steps: int) -> tuple[list[float], list[float]]:
-    from zoo.finetune.strategies import ready
+    from zoo.finetune.strategies import compiled
 
-    model, batches, made = ready(task)
+    model, batches, made = compiled(task)
     factor = (HIGHEST / LOWEST) ** (1 / (steps - 1))
     rates: list[float] = []
     losses: list[float] = []

@@ -79,6 +79,7 @@ class Ending:
             "training_images": len(parts.training),
             "validation_images": len(parts.validation),
             "classes": list(self.classes),
+            "batch": self.outcome.found.pop("batch", None),
             "chosen": self.outcome.found,
             "cross_validation": score,
             "folds": None if self.folds is None else self.folds.rows,

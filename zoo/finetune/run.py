@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.errors import UsageError
 from zoo.finetune import base as base_module
 from zoo.finetune import data as data_module
+from zoo.finetune.cluster import Cluster, sendable
 from zoo.finetune.plan import Plan
 from zoo.finetune.scratch import Scratch
 from zoo.finetune.wishes import Wishes
@@ -52,6 +54,7 @@ def finetune(
     dry_run: bool = False,
     progress: bool = True,
     report: Callable[[str], None] | None = None,
+    ray: Cluster | str | bool | None = None,
     **options: Any,
 ) -> FinetuneResult:
     """Makes a classifier of your own images from a pretrained network.
@@ -70,6 +73,8 @@ def finetune(
         dry_run: stop after the plan; nothing is trained or written.
         progress: show bars on a terminal.
         report: is given the plan and the result as text; default: nothing is printed.
+        ray: with `folds`, each fold is a Ray task: True for the cores and GPUs of this machine, the address of a
+            cluster, or a `zoo.finetune.Cluster`.
         options: any field of `zoo.finetune.Wishes`, such as strategy, epochs, learning_rate, augment, folds, seed; what
             is left out the plan decides; and facts about a registered model's preprocessing in place of its card's,
             as in `zoo.get`: mean, std, value_range, channel_order, resize, interpolation.
@@ -92,13 +97,17 @@ def finetune(
 
     started = time.monotonic()
     given, options = split(options)
-    wishes = Wishes.of(options)
+    wishes, cluster = Wishes.of(options), Cluster.of(ray)
+    if cluster and not wishes.folds:
+        raise UsageError("ray: one training is one task; folds=5 spreads its folds, finetune_many several models")
     run = None if dry_run else folder_module.RunFolder(Path(output), resume=resume)
     if run is not None and run.finished:
         return _finished(run, report)
     with Scratch() as scratch:
         work = work_of(model, data, wishes, scratch, labels=labels, offline=offline, progress=progress, given=given)
         work.started, work.old_data, work.command = started, old_data, command_of(model, data, output, wishes, given)
+        if cluster:
+            work.elsewhere = (cluster, (sendable(model), sendable(data), wishes, labels, offline, given))
         if run is None:
             plan = work.make_plan()
             if report:
@@ -178,6 +187,7 @@ class Work:
         self.base, self.dataset, self.parts, self.wishes = base, dataset, parts, wishes
         self.progress, self.scratch, self.command = progress, scratch, ""
         self.started, self.old_data = time.monotonic(), None
+        self.elsewhere: tuple[Cluster, tuple[Any, ...]] | None = None
         self.images = Pictures(dataset, base.preprocessing, scratch, progress)
         self.store = Store(about=base.preprocessing.model_dump_json())
         self.classes, self.labels = dataset.classes, dataset.labels
@@ -198,7 +208,7 @@ class Work:
 
     def make_plan(self) -> Plan:
         """Measures how like the data are to what the network knows, and decides."""
-        from zoo.finetune import decide, head
+        from zoo.finetune import decide, devices, head
         from zoo.finetune.survey import survey
         from zoo.finetune.train import gpu_precision
 
@@ -219,14 +229,15 @@ class Work:
             None if self.base.labels is None else [name for _, name in self.base.labels],
             head.own_dropout(self.base.model),
             self.base.note,
+            devices.available(),
         )
         return decide.make(situation, self.wishes)
 
-    def task(self, plan: Plan, run: RunFolder | None = None) -> Task:
+    def task(self, plan: Plan, run: RunFolder | None = None, say: Callable[[str], None] = lambda text: None) -> Task:
         """Computes what the plan's frozen part gives; returns all that its strategy works on."""
         import numpy as np
 
-        from zoo.finetune import head
+        from zoo.finetune import fits, head
         from zoo.finetune.state import Checkpoint
         from zoo.finetune.strategies import Task, prepare
 
@@ -247,6 +258,8 @@ class Work:
             (lambda row: None) if run is None else run.log(),
             old,
             self.progress,
+            fits.Memo(None if run is None else run.state / "batch.json"),
+            say,
         )
 
     def train(self, plan: Plan, run: RunFolder, say: Callable[[str], None]) -> tuple[Any, dict[str, Any]]:
@@ -254,11 +267,12 @@ class Work:
         from zoo.finetune import crossvalidate, keeping, result
         from zoo.finetune.strategies import STRATEGIES
 
-        task = self.task(plan, run)
+        task = self.task(plan, run, say)
         prepared = time.monotonic()
         kept = keeping.OldClasses(task, self.base, self.old_data, self.scratch) if task.old else None
         fixed = {layer.name for layer in self.base.model.layers if not layer.trainable}
-        folds = crossvalidate.run(task, self.dataset, run, say) if plan.folds else None
+        fan = crossvalidate.elsewhere(*self.elsewhere, plan) if self.elsewhere else None
+        folds = crossvalidate.run(task, self.dataset, run, say, fan) if plan.folds else None
         outcome = STRATEGIES[plan.strategy](task)
         for layer in outcome.model.layers:
             layer.trainable = layer.name not in fixed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import keras
@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo import heads
 from zoo.errors import UsageError
-from zoo.finetune import augment, cuts, linear, optimize
+from zoo.finetune import augment, cuts, devices, fits, linear, optimize
 from zoo.finetune import head as head_module
 from zoo.finetune.batches import Batches
 from zoo.finetune.decide import HEAD_RATE, HEAD_STEPS
@@ -44,6 +44,8 @@ class Task:
         log: is given each row of the history.
         old: the model's own classifier, if its classes are kept.
         progress: show bars on a terminal.
+        batch: what is known of the batch size that fits.
+        say: is told what was found on the way.
     """
 
     base: keras.Model
@@ -58,6 +60,8 @@ class Task:
     log: Callable[[dict[str, Any]], None] = lambda row: None
     old: Old | None = None
     progress: bool = False
+    batch: fits.Memo = field(default_factory=fits.Memo)
+    say: Callable[[str], None] = lambda text: None
 
     def targets(self) -> np.ndarray:
         """Returns (n, classes) float32, one where the class is."""
@@ -138,13 +142,16 @@ def train_deep(task: Task) -> Outcome:
     bottleneck = heads.bottleneck(task.base)
     used = _used(task.pool.kinds, views)
     trained, layered, settings, batches = _deep(task, head, bottleneck, views)
-    rows += fit(trained, batches, _held_out(task), settings, checkpoint=task.checkpoint, log=task.log)
+    spread = task.plan.devices
+    with devices.twin(trained, settings, spread) as (taught, how):
+        batches, how, ready, size = fits.fitted(taught, batches, how, task.batch, task.say, spread=spread)
+        rows += fit(taught, batches, _held_out(task), how, checkpoint=task.checkpoint, log=task.log, ready=ready)
     set_precision(layered, "float32", keep=head_module.NAMES)
     model = attach(task.base, bottleneck, head.trained(layered).folded())
-    return Outcome(model, {"augmentation": used, "views_compared": compared}, rows)
+    return Outcome(model, {"augmentation": used, "views_compared": compared, "batch": asdict(size)}, rows)
 
 
-def ready(task: Task) -> tuple[keras.Model, Batches, Any]:
+def compiled(task: Task) -> tuple[keras.Model, Batches, Any]:
     """Returns the compiled model of the plan's last phase, its batches, and its optimizer, whose rate can be set."""
     views, _ = _choose(task)
     if task.plan.strategy == "head":

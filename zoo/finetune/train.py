@@ -64,6 +64,19 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """A compiled model's optimizer.
+
+    Args:
+        optimizer: it has its variables.
+        schedule: of its rate.
+    """
+
+    optimizer: Any
+    schedule: Any
+
+
+@dataclass(frozen=True)
 class HeldOut:
     """What decides which weights are best.
 
@@ -84,6 +97,7 @@ def fit(
     *,
     checkpoint: Checkpoint | None = None,
     log: Callable[[dict[str, Any]], None] | None = None,
+    ready: Ready | None = None,
 ) -> list[dict[str, Any]]:
     """Trains a model that gives logits, and leaves it with the best weights it had, those before training included.
 
@@ -96,14 +110,15 @@ def fit(
         settings: how.
         checkpoint: where to go on from, and to keep the course in.
         log: is given each new row of the history.
+        ready: what `prepared` gave for the same model, batches and settings.
 
     Returns:
         One row per epoch: phase, epoch, rate, loss, accuracy, val_loss, val_accuracy, seconds, best. Epoch 0 is before.
     """
     checkpoint = checkpoint or Checkpoint(None)
     log = log or (lambda row: None)
-    schedule = optimize.schedule(settings.schedule, settings.rate, len(batches) * settings.epochs)
-    made = compile_model(model, settings, schedule)
+    ready = ready or prepared(model, batches, settings)
+    made, schedule = ready.optimizer, ready.schedule
     variables = _moving(model)
     kept = checkpoint.load(settings.phase)
     started = time.monotonic()
@@ -150,6 +165,12 @@ def judge(model: keras.Model, held_out: HeldOut) -> tuple[float, float]:
     logits -= logits.max(axis=1, keepdims=True)
     own = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
     return float(-own.mean()), float((logits.argmax(axis=1) == labels).mean())
+
+
+def prepared(model: keras.Model, batches: Batches, settings: Settings) -> Ready:
+    """Compiles a model for a phase."""
+    schedule = optimize.schedule(settings.schedule, settings.rate, len(batches) * settings.epochs)
+    return Ready(compile_model(model, settings, schedule), schedule)
 
 
 def compile_model(model: keras.Model, settings: Settings, rate: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, get_type_hints
 
 from zoo.errors import UsageError
+from zoo.finetune import devices
 from zoo.finetune.augment import KINDS, PRESETS
 
 STRATEGIES = ("linear", "head", "blocks", "all")
@@ -72,6 +73,7 @@ class Wishes:
     cutmix: float | None = _wish(None, "Alpha of cutmix, where whole networks are trained.", low=-1)
     batch_norm: str = _wish("auto", "Statistics of batch normalisation.", choices=("auto", "frozen", "trained"))
     calibrate: bool = _wish(False, "Divide the logits by the temperature that makes probabilities honest.")
+    devices: int | str = _wish("auto", "Devices that share each batch: how many, or all; default: all GPUs.")
     mixed_precision: bool | None = _wish(None, "16-bit arithmetic on a GPU.")
     xla: bool | None = _wish(None, "Compile the steps with XLA; default: as Keras decides.")
     deterministic: bool = _wish(False, "Only operations that give the same bits each time; slower on a GPU.")
@@ -101,6 +103,7 @@ class Wishes:
             value = getattr(self, item.name)
             if value is not None:
                 _check(item, value)
+        devices.check(self.devices)
         if self.tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise UsageError("tensorboard: is not installed; pip install 'convnet-zoo[tensorboard]'")
         if self.freeze_until == "all" and self.strategy in ("blocks", "all"):
