@@ -161,12 +161,17 @@ def convert_files(
         if architecture is None:
             raise UsageError(
                 f"{paths[0].name}: holds weights without a graph; give architecture=, such as resnet50/torchvision "
-                "(`zoo architectures` lists them)"
+                f"(`zoo architectures` lists them){_graph_beside(paths[0])}"
             )
         ignore = {**pytorch.UNUSED, **checkpoint.UNUSED}
         graph = architectures.fit(architecture, checkpoint.served(found), where=paths[0].name, ignore=ignore)
     graph = _with_sane_numbers(graph)
     return build(graph, affine=None if preprocessing is None else _affine(preprocessing)), graph
+
+
+def _graph_beside(path: Path) -> str:
+    """What to give besides weights whose network another file may hold."""
+    return ", or the network's symbol.json too" if path.suffix == ".params" else ""
 
 
 def receipt_of(graph: Graph, files: Mapping[str, Path]) -> dict[str, Any]:

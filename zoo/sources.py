@@ -126,6 +126,12 @@ class PyTorchSource(WeightsSource):
     format: Literal["pytorch"]
 
 
+class GluonSource(WeightsSource):
+    """Arrays of a network whose graph is code of MXNet's Gluon: .params."""
+
+    format: Literal["gluon"]
+
+
 class CheckpointSource(WeightsSource):
     """A TensorFlow checkpoint; `weights` is the index, or the one file of a checkpoint of version 1."""
 
@@ -169,6 +175,7 @@ class UnsupportedSource(Strict):
 Source = Annotated[
     CaffeSource
     | CheckpointSource
+    | GluonSource
     | KerasSource
     | MxnetSource
     | OnnxSource

@@ -62,6 +62,7 @@ def made(tmp_path: Path) -> Callable[..., list[Path]]:
         ({"a__prototxt": PROTOTXT}, ("caffe", ["a.prototxt"])),
         ({"p": PARAMS, "s": SYMBOL}, ("mxnet", ["s", "p"])),
         ({"x-0000__params": b"??", "x-symbol__json": SYMBOL}, ("mxnet", ["x-symbol.json", "x-0000.params"])),
+        ({"p__params": PARAMS}, ("gluon", ["p.params"])),
         ({"x": ONNX}, ("onnx", ["x"])),
         ({"x__onnx": b"\x3a\x02"}, ("onnx", ["x.onnx"])),
         ({"x__pb": GRAPH_DEF}, ("tensorflow", ["x.pb"])),
@@ -105,7 +106,7 @@ def test_a_file_without_a_mark_is_what_the_format_that_is_given_lacks(
     ("files", "words"),
     [
         ({"b__caffemodel": CAFFEMODEL}, "caffe is one prototxt file and one caffemodel file"),
-        ({"p__params": PARAMS}, "mxnet is one symbol file and one params file"),
+        ({"p__params": PARAMS, "q__params": PARAMS}, "gluon is one params file"),
         ({"a": PROTOTXT, "b": PROTOTXT}, "a, b: a model of format caffe is"),
         ({"a": PROTOTXT, "b__pth": PICKLE, "c": CAFFEMODEL}, "a model of format caffe is"),
         ({"x__onnx": ONNX, "y__onnx": ONNX}, "onnx is one onnx file"),

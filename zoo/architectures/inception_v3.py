@@ -3,6 +3,8 @@
 - torchvision (models/inception.py) and timm (models/inception_v3.py, which came from it): epsilon 1e-3; averages count
   the padding. timm's files of all origins (`tv`, `tf`, `gluon`) are run by this one definition. torchvision's files
   hold an auxiliary classifier, and timm's of them too.
+- gluon (apache/mxnet python/mxnet/gluon/model_zoo/vision/inception.py; published in `gluon.py`): torchvision's
+  numbers, and children of sequences for names.
 - slim (tensorflow/models research/slim/nets/inception_v3.py): averages leave the padding out, no gamma.
 
 torchvision's `transform_input`, which its pretrained network applies first, is preprocessing and not part of the Graph.
@@ -11,9 +13,20 @@ torchvision's `transform_input`, which its pretrained network applies first, is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from zoo.architectures.branches import AUXILIARY, STEPS, Branches, numbered, prefixed, slim_dialect, torch_dialect
-from zoo.architectures.net import Net
+from zoo.architectures.branches import (
+    AUXILIARY,
+    STEPS,
+    Branches,
+    Dialect,
+    Steps,
+    numbered,
+    prefixed,
+    slim_dialect,
+    torch_dialect,
+)  # fmt: skip
+from zoo.architectures.net import GLUON, Net
 from zoo.graph import Graph
 
 _WIDE = "{0} {0}:7x1 {0}:1x7 {0}:7x1 192:1x7"
@@ -54,9 +67,23 @@ _RENAMED = {
     "Mixed_6a/Branch_1/Conv2d_1a_3x3": "Mixed_6a/Branch_1/Conv2d_1a_1x1",
     "Mixed_7b/Branch_1/Conv2d_0c_3x1": "Mixed_7b/Branch_1/Conv2d_0b_3x1",
 }
+
+
+def _gluon_names(branch: int, steps: Steps) -> list[tuple[str, ...]]:
+    """Places in sequences of sequences; where a branch forks, what is before has one of its own."""
+    if all(len(parts) == 1 for parts in steps):
+        return [(f"{branch}.{index}",) for index in range(len(steps))]
+    *before, last = steps
+    return [
+        *((f"{branch}.0.{index}",) for index in range(len(before))),
+        tuple(f"{branch}.1.{part}.0" for part in range(len(last))),
+    ]
+
+
 _DIALECTS = {
     "torchvision": torch_dialect(numbered("branch")),
     "timm": torch_dialect(numbered("branch"), act=".bn.act"),
+    "gluon": Dialect(replace(GLUON, epsilon=1e-3), lambda name: (f"{name}.0", f"{name}.1", f"{name}.2"), _gluon_names),
     "slim": slim_dialect({f"{_SCOPE}/{rule}": f"{_SCOPE}/{name}" for rule, name in _RENAMED.items()}),
 }
 _POOLS = {"torchvision": ("maxpool1", "maxpool2"), "timm": ("Pool1", "Pool2")}
@@ -64,6 +91,8 @@ _POOLS = {"torchvision": ("maxpool1", "maxpool2"), "timm": ("Pool1", "Pool2")}
 
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
+    if dialect == "gluon":
+        return _gluon(variant, classes, size or 299)
     size, slim = size or 299, dialect == "slim"
     to = Branches(Net(_DIALECTS[dialect].style), _DIALECTS[dialect])
     renamed = dict(zip(("MaxPool_3a_3x3", "MaxPool_5a_3x3"), _POOLS.get(dialect, ()), strict=False))
@@ -80,3 +109,12 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     pool, dropout = ("avgpool", 0.5) if dialect == "torchvision" else ("global_pool", 0.0)
     value = to.torch_head(value, pool, "fc", classes, dropout=dropout)
     return to.net.graph(variant, value, size, ignored={"AuxLogits.*": AUXILIARY})
+
+
+def _gluon(variant: str, classes: int, size: int) -> Graph:
+    to = Branches(Net(_DIALECTS["gluon"].style), _DIALECTS["gluon"])
+    value = to.chain("image", [(f"features.{index}", step) for index, (_, step) in enumerate(_STEM)])
+    for index, (kind, channels) in enumerate(MODULES.values(), len(_STEM)):
+        value = to.module(value, f"features.{index}", [branch.format(channels) for branch in KINDS[kind]])
+    value = to.torch_head(value, "features.18", "output", classes, dropout=0.5)
+    return to.net.graph(variant, value, size)

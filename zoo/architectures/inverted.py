@@ -102,6 +102,8 @@ class Network:
     late_norm: bool = False
     """MobileNetV4: that convolution has a batch normalisation."""
     stem_kernel: int = 3
+    divisor: int = 8
+    """What the channels inside a block are a multiple of."""
 
 
 class Layer(NamedTuple):
@@ -151,6 +153,8 @@ class Names:
     """Whether a `late` convolution is a dense layer instead."""
     conv_classifier: bool = False
     """Whether the classifier is a 1x1 convolution, and the flattening behind it."""
+    classifier_bias: bool = True
+    """Whether that convolution has a bias."""
 
 
 # ---------------------------------------------------------------------------------------------------------- the numbers
@@ -212,7 +216,8 @@ def build(
     value = head(net, network, names, trunk(net, network, names))
     value = net.dropout(value, names.dropout, network.dropout)
     if names.conv_classifier:
-        output = net.flatten(net.conv(value, names.classifier, classes, bias=True), names.flatten)
+        value = net.conv(value, names.classifier, classes, bias=names.classifier_bias)
+        output = net.flatten(value, names.flatten)
     else:
         output = net.linear(value, names.classifier, classes)
     return net.graph(variant, output, size or network.size, ignored=ignored)
@@ -260,7 +265,9 @@ def blocks(table: Stages) -> Iterator[tuple[Place, Line]]:
 
 def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str) -> str:
     before, act, layers = net.channels[value], line.act or network.act, iter(names.layers)
-    wide = scaled((line.expand_from or before) * line.expand) if line.kind in ("ir", "er", "uir") else before
+    wide = before
+    if line.kind in ("ir", "er", "uir"):
+        wide = scaled((line.expand_from or before) * line.expand, divisor=network.divisor)
     result = value
     if line.kind == "uir":
         result = _universal(net, names.layers, line, value, wide, act)

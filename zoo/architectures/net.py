@@ -42,6 +42,8 @@ class Style:
 
 TORCH = Style()
 """torch.nn: symmetric padding, epsilon 1e-5."""
+GLUON = Style(norm=(".gamma", ".beta", ".running_mean", ".running_var"))
+"""mxnet.gluon.nn, as `Block.save_parameters` names arrays: symmetric padding, epsilon 1e-5."""
 SLIM = Style(
     kernel="/weights",
     depthwise="/depthwise_weights",
@@ -287,6 +289,7 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "gelu": ("Gelu", {}),
     "gelu_tanh": ("Gelu", {"approximate": "tanh"}),
     "tanh": ("Tanh", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": 0.1}),  # Darknet's; torch's own default is 0.01
 }
 """Name -> ONNX operator and attributes."""
 

@@ -39,6 +39,8 @@ class Unit(NamedTuple):
     """Of each convolution's result."""
     stage_channels: int
     """Of the result before anything was pruned."""
+    widened: bool = False
+    """Whether that is another number than the input had before anything was pruned."""
 
 
 class Block(Protocol):
@@ -71,6 +73,7 @@ def features(net: Net, numbers: Variant, names: Names, block: Block | None = Non
                 numbers.blocks[stage],
                 _channels(numbers, stage, index),
                 numbers.channels[stage] * (1 if len(numbers.blocks[stage]) == 2 else 4),
+                bool(numbers.pruned) and not index and len(numbers.blocks[stage]) == 3,
             )
             value = (block or residual)(net, numbers, names, value, unit)
     return value
@@ -153,7 +156,7 @@ def _blurred(net: Net, numbers: Variant, value: str, name: str) -> str:
 
 def _shortcut(net: Net, numbers: Variant, names: Names, value: str, out: int, unit: Unit) -> str:
     """The input as it is added: itself, or convolved where its shape is another."""
-    if unit.stride == 1 and net.channels[value] == out:
+    if unit.stride == 1 and net.channels[value] == out and not unit.widened:
         return value
     if not numbers.averaged:
         kernel = 1 if unit.stride == 1 else numbers.shortcut
@@ -168,10 +171,10 @@ def _shortcut(net: Net, numbers: Variant, names: Names, value: str, out: int, un
 def _channels(numbers: Variant, stage: int, index: int) -> tuple[int, ...]:
     """Of the results of a block's convolutions."""
     channels = numbers.channels[stage]
-    if len(numbers.blocks[stage]) == 2:
-        return channels, channels
     if numbers.pruned:
         return (*numbers.pruned[stage][index], numbers.left[stage])
+    if len(numbers.blocks[stage]) == 2:
+        return channels, channels
     inside = channels * numbers.width // 64 * numbers.groups
     return inside // numbers.narrower, inside, channels * 4
 

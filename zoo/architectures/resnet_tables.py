@@ -52,8 +52,8 @@ class Variant:
     bias: bool = False
     """Whether convolutions have one."""
     norm: Literal["batch", "group"] = "batch"
-    pruned: tuple[tuple[tuple[int, int], ...], ...] = ()
-    """Channels of each block's first two convolutions, by stage, where pruning left them irregular."""
+    pruned: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    """Channels of each block's convolutions but the last, by stage, where pruning left them irregular."""
     left: tuple[int, ...] = ()
     """Channels that pruning left of each stage's result."""
     size: int = 224

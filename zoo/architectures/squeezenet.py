@@ -1,6 +1,8 @@
 """SqueezeNet 1.0 and 1.1 (Iandola et al., arXiv:1602.07360): Fire modules, pools that round up, a convolution as head.
 
 - torchvision (models/squeezenet.py).
+- `squeezeresnet1-0` and `squeezeresnet1-1` (the paper's simple bypass; published in `pytorchcv_twins.py`) add to what
+  every other module makes its input.
 - pretrainedmodels (torchvision_models.py) uses torchvision's files; what is saved from its own module has `last_conv`.
 """
 
@@ -28,7 +30,7 @@ PUBLISHED: Mapping[str, Sequence[str]] = {dialect: tuple(VARIANTS) for dialect i
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
     net = Net(TORCH)
-    (channels, kernel), pools = VARIANTS[variant]
+    (channels, kernel), pools = VARIANTS[variant.replace("resnet", "net")]
     value = net.conv("image", "features.0", channels, kernel, 2, pad="valid", bias=True)
     value = net.act(value, "features.1", "relu")
     index = 2
@@ -36,7 +38,9 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
         if fire in pools:
             value = net.max_pool(value, f"features.{index}", 3, 2, ceil=True)
             index += 1
-        value = _fire(net, value, f"features.{index}", squeezed)
+        before, value = value, _fire(net, value, f"features.{index}", squeezed)
+        if variant.startswith("squeezeresnet") and fire % 2:
+            value = net.add(f"features.{index}.add", value, before)
         index += 1
     drop, conv, relu, pool = HEADS[dialect]
     value = net.conv(net.dropout(value, drop, 0.5), conv, classes, bias=True)

@@ -7,6 +7,7 @@ Dialects differ in what the dense layers are and in what is behind the last pool
 - pretrainedmodels (torchvision_models.py) uses torchvision's files; what is saved from its own module has other names
   (`_features`, `last_linear`), and takes no average.
 - timm (models/vgg.py): the first two dense layers are convolutions (7x7, 1x1) of the same numbers, `pre_logits`.
+- pytorchcv (models/vgg.py) takes no average. Its `bn_vgg16b` is `vgg16-bn`; `bn-vgg16` has convolutions without bias.
 - slim (tensorflow/models research/slim/nets/vgg.py): fc6 is a 7x7 convolution without padding, fc8 a 1x1.
 """
 
@@ -34,6 +35,7 @@ PUBLISHED: Mapping[str, Sequence[str]] = {
     "torchvision": _TORCH_NAMES,
     "pretrainedmodels": _TORCH_NAMES,
     "timm": _TORCH_NAMES,
+    "pytorchcv": (*_TORCH_NAMES, *(f"bn-{name}" for name in VARIANTS)),
     # vgg_a is the paper's 11-layer network
     "slim": ("vgg11", "vgg16", "vgg19"),
 }
@@ -41,6 +43,10 @@ TIMM = {name.replace("-", "_"): (name, "timm") for name in _TORCH_NAMES}
 HEADS: Mapping[str, Sequence[str]] = {
     "torchvision": [f"classifier.{index}" for index in range(7)],
     "pretrainedmodels": ["linear0", "relu0", "dropout0", "linear1", "relu1", "dropout1", "last_linear"],
+    "pytorchcv": [
+        *(f"output.fc{layer}.{part}" for layer in (1, 2) for part in ("fc", "activ", "dropout")),
+        "output.fc3",
+    ],
 }
 """Names of dense layers, activations and dropouts behind the last pool."""
 _IGNORED = {
@@ -59,24 +65,28 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     net = Net(SLIM if dialect == "slim" else TORCH)
     if dialect == "slim":
         return net.graph(variant, _slim(net, variant, classes), size, ignored=_IGNORED)
-    plain = variant.removesuffix("-bn")
+    plain = variant.removeprefix("bn-").removesuffix("-bn")
     features = "_features" if dialect == "pretrainedmodels" else "features"
     value, index = "image", 0
-    for repeats, channels in zip(VARIANTS[plain], CHANNELS, strict=True):
-        for _ in range(repeats):
-            value = net.conv(value, f"{features}.{index}", channels, 3, bias=True)
-            index += 1
-            if plain != variant:
-                value = net.norm(value, f"{features}.{index}")
+    for stage, (repeats, channels) in enumerate(zip(VARIANTS[plain], CHANNELS, strict=True), 1):
+        for unit in range(1, repeats + 1):
+            kinds = ("conv", "activ") if plain == variant else ("conv", "bn", "activ")
+            for kind in kinds:
+                name = f"{features}.{index}"
+                if dialect == "pytorchcv":
+                    name = f"{features}.stage{stage}.unit{unit}.{kind}"
+                if kind == "conv":
+                    value = net.conv(value, name, channels, 3, bias=not variant.startswith("bn-"))
+                else:
+                    value = net.norm(value, name) if kind == "bn" else net.act(value, name, "relu")
                 index += 1
-            value = net.act(value, f"{features}.{index}", "relu")
-            index += 1
-        value = net.max_pool(value, f"{features}.{index}", 2, 2)
+        pool = f"{features}.stage{stage}.pool{stage}" if dialect == "pytorchcv" else f"{features}.{index}"
+        value = net.max_pool(value, pool, 2, 2)
         index += 1
     if dialect == "timm":
         return net.graph(variant, _timm_head(net, value, classes), size)
     times, rest = divmod(size // 32, 7)
-    if rest or not times or (times > 1 and dialect == "pretrainedmodels"):
+    if rest or not times or (times > 1 and dialect != "torchvision"):
         raise UsageError(f"{variant}: size={size}; expected 224 to 255, or for torchvision's a multiple of 224")
     if times > 1:
         value = net.avg_pool(value, "avgpool", times, times)

@@ -25,6 +25,7 @@ Model: TypeAlias = "Graph | dict[str, np.ndarray]"
 PARTS: dict[str, tuple[str, ...]] = {
     "caffe": ("prototxt", "caffemodel"),
     "checkpoint": ("index", "data"),
+    "gluon": ("params",),
     "keras": ("keras",),
     "mxnet": ("symbol", "params"),
     "onnx": ("onnx",),
@@ -34,7 +35,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 _SEVERAL = {"data"}
 """Kinds of which a model may have more than one file."""
-_GRAPHLESS = ("caffe_mean", "checkpoint", "pytorch")
+_GRAPHLESS = ("caffe_mean", "checkpoint", "gluon", "pytorch")
 """Formats that hold names and arrays only."""
 _SUFFIXES = {
     ".index": "index",
@@ -96,7 +97,7 @@ def told(
         raise UsageError(f"unknown format {format!r}; expected one of: {', '.join(PARTS)}")
     kinds = [_kind(path) for path in files]
     if format is None:
-        format = next(name for name, parts in PARTS.items() if kinds[0] in parts)
+        format = _format_of(kinds)
     return format, _in_order(format, files, kinds)
 
 
@@ -108,6 +109,12 @@ def read_parts(format: str, files: Sequence[Path], options: Options | None = Non
     if options not in (None, Options()):
         raise UsageError(f"{files[0].name}: holds weights without a graph; leave until and input_shape out")
     return reader.read(*files)  # type: ignore[no-any-return]
+
+
+def _format_of(kinds: list[str]) -> str:
+    """Returns the format that the first file is of; where several are, one that all are of."""
+    formats = [name for name, parts in PARTS.items() if kinds[0] in parts]
+    return next((name for name in formats if set(kinds) <= set(PARTS[name])), formats[0])
 
 
 def _in_order(format: str, files: list[Path], kinds: list[str]) -> list[Path]:
