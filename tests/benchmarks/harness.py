@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -140,7 +141,7 @@ class Child:
     """A process of children/ that measures when it is told to; see protocol.py there."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed in close
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment
         )
@@ -168,20 +169,17 @@ class Child:
     def again(self) -> dict[str, Any]:
         """Has it measure once more; arguments and errors as in `answer`."""
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):  # it has ended: answer tells why
             self._process.stdin.write("\n")
             self._process.stdin.flush()
-        except OSError:
-            pass  # it has ended: answer tells why
         return self.answer()
 
     def close(self) -> None:
         """Ends it."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        try:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(OSError):
             self._process.stdin.close()
-        except OSError:
-            pass
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:

@@ -94,7 +94,7 @@ def markdown(results: dict[str, Any]) -> str:
         f"Versions: {packages}.",
         "",
         "Medians. A ratio is the median of those of the pairs of runs, made in turns, with the smallest and the "
-        "largest; \"time\" is zoo's by the other's (small is good), \"speed\" the reverse, \"memory\" zoo's peak by "
+        'largest; "time" is zoo\'s by the other\'s (small is good), "speed" the reverse, "memory" zoo\'s peak by '
         "the size of the weights.",
         "",
         "| measure | zoo | against | its figure | ratio | to reach | met |",

@@ -1,11 +1,10 @@
-"""The packages of the other tools, each set in a virtual environment of its own that pip fills when it is first used."""
+"""The packages of the other tools, each set in a virtual environment of its own that pip fills on first use."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 from harness import ROOT, NotMeasured
 

@@ -1,7 +1,7 @@
 """`head.py zoo|keras DATA RUN VARIANT SIDE EPOCHS AUGMENT`: a new classifier on a frozen trunk, from files to a model.
 
-Everything is counted that comes after the imports and the making of the network: reading the folder, features, training,
-the measurement on the fifth of the images that is held out. zoo writes its report and the model as well.
+Everything is counted that comes after the imports and the making of the network: reading the folder, features,
+training, the measurement on the fifth of the images that is held out. zoo writes its report and the model as well.
 """
 
 from __future__ import annotations
@@ -19,17 +19,6 @@ from zoo.finetune import augment as augmentation
 
 whose, data, run, variant, side, epochs, augment = sys.argv[1:]
 SIZE, BATCH = int(side), 32
-
-
-def network() -> Any:
-    """RGB 0..255 in, probabilities out, as zoo takes a network."""
-    trunk = networks.ours(variant, SIZE)
-    inputs = keras.Input((SIZE, SIZE, 3))
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
-    before = {layer.name for layer in trunk.layers}
-    assert "probabilities" not in before
-    outputs = keras.layers.Softmax(name="probabilities")(trunk(scaled))
-    return keras.Model(inputs, outputs, name="bench")
 
 
 def ours(model: Any) -> None:
@@ -63,7 +52,7 @@ def theirs(model: Any) -> None:
 
 
 keras_is_up()
-made = network()
+made = networks.classifier(variant, SIZE)
 if whose == "zoo":
     import zoo.finetune.run  # noqa: F401  # what is imported on first use is not counted
 Path(run).parent.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,15 @@ def ours(variant: str, size: int | None = None) -> Any:
     return build(bound(variant, "keras", size))
 
 
+def classifier(variant: str, size: int) -> Any:
+    """Returns zoo's model of a network, RGB 0..255 in, probabilities out: what `zoo.finetune` takes."""
+    from zoo.build import Affine, build
+    from zoo.convert import with_probabilities
+
+    scaled = Affine((1 / 127.5,) * 3, (-1.0,) * 3, False)
+    return with_probabilities(build(bound(variant, "keras", size), affine=scaled))
+
+
 def theirs(variant: str, size: int | None = None) -> Any:
     """Returns the network of keras.applications, which ends in logits too."""
     import keras

@@ -1,4 +1,4 @@
-"""`nobuco_convert.py PTH FOLDER`: nobuco makes a Keras 2 model of a PyTorch VGG-16 and saves it; imports not counted."""
+"""`nobuco_convert.py PTH FOLDER`: nobuco makes a Keras 2 model of a PyTorch VGG-16 and saves it, after the imports."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`step.py zoo|keras VARIANT IMAGES EPOCHS`: epochs over all layers of a network, one whenever told.
 
-Both train the same network with AdamW in batches of 16 and judge 16 more images after each epoch; batch normalisation
+Both train the same network with AdamW in batches of 16 and judge 32 more images after each epoch; batch normalisation
 stays in inference mode, as zoo has it unless asked otherwise. zoo's loop is the one that its strategies end in.
 """
 
@@ -19,7 +19,7 @@ from zoo.finetune import train
 from zoo.finetune.batches import Batches
 
 whose, variant, images, epochs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-BATCH, RATE, CLASSES = 16, 1e-5, 1000
+BATCH, HELD, RATE, CLASSES = 16, 32, 1e-5, 1000  # zoo judges in batches of 32
 random = np.random.default_rng(0)
 
 
@@ -54,7 +54,7 @@ def theirs(model: Any, pixels: np.ndarray, targets: np.ndarray) -> None:
     held = (pixels[count:], targets[count:])
     model.fit(
         pixels[:count], targets[:count], batch_size=BATCH, epochs=epochs, validation_data=held,
-        validation_batch_size=BATCH, verbose=0, callbacks=[Turns()],
+        validation_batch_size=HELD, verbose=0, callbacks=[Turns()],
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def wait() -> None:
 keras_is_up()
 network = networks.ours(variant)
 train.freeze(network, {layer.name for layer in network.layers})
-x = random.uniform(-1, 1, (images + BATCH, *network.input_shape[1:])).astype(np.float32)
+x = random.uniform(-1, 1, (images + HELD, *network.input_shape[1:])).astype(np.float32)
 y = np.eye(CLASSES, dtype=np.float32)[random.integers(0, CLASSES, len(x))]
 tell(ready=True)
 (ours if whose == "zoo" else theirs)(network, x, y)

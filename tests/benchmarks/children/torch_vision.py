@@ -16,7 +16,8 @@ def operators() -> Any:
     import torch
 
     found = importlib.util.find_spec("torchvision")
-    assert found is not None and found.origin is not None
+    assert found is not None
+    assert found.origin is not None
     for path in pathlib.Path(found.origin).parent.glob("_C*.so"):
         try:
             torch.ops.load_library(str(path))

@@ -19,9 +19,7 @@ def row(variant: str, function: str, called: str) -> Callable[[Bench], list[Line
             home = folder / "home"
             bench.once("load", "prepare", folder, function, home=home)
             modes = {"zoo": "zoo", KERAS: "keras", APPLICATIONS: "applications", RAW: "raw", LAYERS: "layers"}
-            taken = bench.turns(
-                {name: side(bench, mode, folder, function) for name, mode in modes.items()}, warm=0 if bench.quick else 1
-            )
+            taken = bench.turns({name: side(bench, mode, folder, function) for name, mode in modes.items()})
         what = f"`zoo.load`, warm, {called}"
         return [
             compare(taken, what, KERAS, target=Target(0.25)),

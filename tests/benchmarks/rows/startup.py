@@ -14,7 +14,7 @@ TIMES = 3
 
 
 def row(command: list[str], what: str, most: float, *, with_timm: bool = False) -> Callable[[Bench], list[Line]]:
-    """Returns the row of a command of zoo's, beside a bare import of pydantic and a process that lists timm's models."""
+    """Returns the row of a command of zoo's, beside an import of pydantic and a process that lists timm's models."""
 
     def measure(bench: Bench) -> list[Line]:
         def zoo() -> Measured:
@@ -55,7 +55,9 @@ def every(bench: Bench) -> list[Line]:
 EVERY = "import zoo; zoo.list_models()"
 ROWS = {
     "start-list": row(["-m", "zoo", "list"], "`zoo list`", 1.5, with_timm=True),
-    "start-info": row(["-m", "zoo", "info", "efficientnet-lite0"], "`zoo info efficientnet-lite0`", 1.5, with_timm=True),
+    "start-info": row(
+        ["-m", "zoo", "info", "efficientnet-lite0"], "`zoo info efficientnet-lite0`", 1.5, with_timm=True
+    ),
     "start-import": row(["-c", "import zoo"], "`import zoo`", 1.2),
     "start-first": first,
     "start-every": every,

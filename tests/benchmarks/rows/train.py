@@ -8,7 +8,7 @@ from harness import Bench, Line, Measured, Target, compare
 
 HEAD, LOOP = "Keras fit, trunk frozen", "bare Keras fit"
 EPOCHS = 10
-VARIANT, SIDE, IMAGES = "mobilenetv2-050", 160, 500
+VARIANT, SIDE, IMAGES = "mobilenetv2-050", 128, 500
 STEP_VARIANT, STEP_IMAGES = "mobilenetv2-100", 96
 
 
