@@ -12,11 +12,23 @@ PLACE = ROOT / ".venv-bench"
 SETS: dict[str, list[list[str]]] = {
     # torchvision and timm state a PyTorch of their own choice: they take the one that is there.
     "tools": [
-        ["opencv-python-headless<5", "torch==2.13.0", "pooch==1.9.0", "huggingface_hub", "pyyaml", "safetensors"],
+        [
+            "opencv-python-headless<5",
+            "torch==2.13.0",
+            "pooch==1.9.0",
+            "huggingface_hub",
+            "pyyaml",
+            "safetensors",
+            "pillow",
+        ],
         ["--no-deps", "torchvision==0.28.0", "timm==1.0.31"],
     ],
     "onnx2tf": [["onnx2tf"]],
-    "nobuco": [["nobuco==0.17.0", "torch==2.13.0", "tensorflow==2.15.1", "keras==2.15.0", "numpy<2"]],
+    # nobuco 0.17.0 needs Keras 2.
+    "nobuco": [
+        ["nobuco==0.17.0", "torch==2.13.0", "tensorflow==2.15.1", "keras==2.15.0", "numpy<2", "pillow"],
+        ["--no-deps", "torchvision==0.28.0"],
+    ],
 }
 """Name -> what pip is told, one list after the other."""
 NAMED = (
