@@ -25,6 +25,9 @@ MARK = "RESULT "
 LIMIT = 900
 """Seconds after which a child that answers nothing is ended."""
 
+LONG, FEW = 60, 2
+"""Seconds of a run, and the number of such runs that are enough: another tool may take minutes."""
+
 Measured = dict[str, float]
 """Of one run: `seconds`, and what else the child tells, such as `memory` in bytes."""
 Taken = dict[str, list[Measured]]
@@ -98,6 +101,10 @@ class Line:
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Line:
         return cls(**{key: value for key, value in facts.items() if key != "ratio"})
+
+
+def _enough(runs: Sequence[Measured]) -> bool:
+    return len(runs) >= FEW and statistics.median(run["seconds"] for run in runs) > LONG
 
 
 def compare(
@@ -262,7 +269,7 @@ class Bench:
     def turns(self, sides: Mapping[str, Callable[[], Measured]], runs: int | None = None, warm: int = 0) -> Taken:
         """Measures the sides in turns, A B A B: what else the machine does meets all alike.
 
-        A side that fails is left out from then on, and has {"error": reason} in place of its figures.
+        A side whose runs take longer than `LONG` has `FEW` of them. One that fails is left out from then on, and has {"error": reason} in place of its figures.
 
         Args:
             sides: name -> what measures it once.
@@ -272,7 +279,7 @@ class Bench:
         taken: dict[str, Any] = {name: [] for name in sides}
         for number in range(-warm, self.runs if runs is None else runs):
             for name, measure in sides.items():
-                if "error" in taken[name]:
+                if "error" in taken[name] or _enough(taken[name]):
                     continue
                 try:
                     found = measure()

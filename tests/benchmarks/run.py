@@ -70,7 +70,7 @@ def measure(name: str, bench: Bench) -> dict[str, Any]:
     except Exception as error:  # one row's failure is not the others'
         traceback.print_exc()
         lines = [Line(name, "", reason=" ".join(str(error).split()) or type(error).__name__)]
-    runs = min((len(line.ours) for line in lines if line.ours), default=0)
+    runs = min((len(line.ratios()) for line in lines if line.ours), default=0)
     took = round(time.monotonic() - start, 1)
     say(f"{name}: {took:.0f} s")
     return {**facts, "took": took, "runs": runs, "quick": bench.quick, "lines": [line.as_json() for line in lines]}
