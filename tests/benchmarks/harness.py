@@ -269,7 +269,8 @@ class Bench:
     def turns(self, sides: Mapping[str, Callable[[], Measured]], runs: int | None = None, warm: int = 0) -> Taken:
         """Measures the sides in turns, A B A B: what else the machine does meets all alike.
 
-        A side whose runs take longer than `LONG` has `FEW` of them. One that fails is left out from then on, and has {"error": reason} in place of its figures.
+        A side whose runs take longer than `LONG` has `FEW` of them. One that fails is left out from then on, and has
+        {"error": reason} in place of its figures.
 
         Args:
             sides: name -> what measures it once.
