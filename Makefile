@@ -20,7 +20,7 @@ help:
 	@echo 'make check-registry  every card of the registry, against its network and the others (`zoo check`)'
 	@echo 'make lint           format, ruff and mypy, changing nothing'
 	@echo 'make format         ruff, changing files'
-	@echo 'make bench          times of start-up, downloads and conversions, beside those of other tools'
+	@echo 'make bench          every measure beside other tools, into tests/benchmarks/results (BENCH="--only ROW" for some)'
 	@echo 'make fuzz           damaged files for every reader, ten minutes of them'
 	@echo 'make clean          remove what the other targets made; the cache of models stays'
 
@@ -63,11 +63,9 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The packages it compares with are put into $(VENV)-bench, about 6 GB, by the harness itself.
 bench: install
-	$(BIN)/python tests/benchmarks/startup.py
-	$(BIN)/python tests/benchmarks/fetch.py
-	$(BIN)/python tests/benchmarks/convert.py
-	$(BIN)/python tests/benchmarks/build.py
+	$(BIN)/python tests/benchmarks/run.py $(BENCH)
 
 check-architectures: install
 	$(BIN)/python -m pytest tests/architectures/test_published.py --all-architectures
@@ -82,5 +80,5 @@ fuzz: install
 	nice $(BIN)/python tests/fuzz/run.py --minutes 10
 
 clean:
-	rm -rf $(VENV) $(BACKENDS) zoo-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(BACKENDS) $(VENV)-bench zoo-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find zoo tests -name __pycache__ -type d -prune -exec rm -rf {} +

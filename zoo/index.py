@@ -143,7 +143,7 @@ def select(
     """Returns the rows that meet all conditions, sorted; a fact that is unknown meets no condition on it.
 
     Args:
-        rows: rows.
+        rows: rows, in natural order of their names.
         pattern: shell wildcard that the name or an alias must match, such as `"resnet50*"`.
         origin: one of ORIGINS.
         family: family, as cards state it.
@@ -172,22 +172,24 @@ def select(
     if min_top1 is not None:
         rows = [row for row in rows if row["top1"] != "unknown" and row["top1"] >= min_top1]
     rows = [row for row in rows if any(fnmatchcase(name, pattern) for name in (row["name"], *row["aliases"]))]
-    return sorted(rows, key=_order(sort))
+    order = _order(sort)
+    return rows if order is None else sorted(rows, key=order)  # stable: equal ones stay in order of their names
 
 
-def _order(key: str) -> Callable[[Row], Any]:
+def _order(key: str) -> Callable[[Row], Any] | None:
+    """Returns what to sort rows by that stand in order of their names; None where that is the order."""
     known = ("name", "origin", "family", "status", "task", "top1", "top5", "parameters", "classes", "license")
     if key not in known:
         raise UsageError(f"sort: expected one of {', '.join(known)}, got {key!r}")
+    if key == "name":
+        return None
     falling = -1 if key in ("top1", "top5") else 1
 
     def order(row: Row) -> Any:
-        value, name = row[key], natural(row["name"])
-        if key == "name":
-            return name
+        value = row[key]
         if isinstance(value, str) and key not in ("origin", "family", "status", "task", "license"):
-            return (1, 0, name)  # unknown
-        return (0, falling * value if not isinstance(value, str) else value, name)
+            return (1, 0)  # unknown
+        return (0, falling * value if not isinstance(value, str) else value)
 
     return order
 

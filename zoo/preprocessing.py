@@ -11,6 +11,7 @@ the same on every machine.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb, half a gigabyte as RGB
 GREY = (0.299, 0.587, 0.114)  # of R, G, B
+_ORIENTATION = 0x0112  # of EXIF
 FILTERS = {
     "nearest": PIL.Image.Resampling.NEAREST,
     "bilinear": PIL.Image.Resampling.BILINEAR,
@@ -102,11 +104,10 @@ def _upright_rgb(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise DataError(f"{name}: {image.width} x {image.height} is more than {MAX_PIXELS:,} pixels; shrink it first")
     image.load()
-    try:
-        image = ImageOps.exif_transpose(image)
-    except Exception:
-        # Damaged EXIF in a sound photograph: Pillow raises a zoo of things on it; the picture counts.
-        image = image.copy()
+    # Damaged EXIF in a sound photograph: Pillow raises a zoo of things on it; the picture counts.
+    with contextlib.suppress(Exception):
+        if image.getexif().get(_ORIENTATION, 1) != 1:  # transposing would copy every picture, which costs as decoding
+            image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         image = _from_integers(image, name)
     if image.mode == "F":
@@ -115,7 +116,7 @@ def _upright_rgb(image: PIL.Image.Image, name: str) -> PIL.Image.Image:
         above = image.convert("RGBA")
         paper = PIL.Image.new("RGBA", above.size, (255, 255, 255, 255))
         image = PIL.Image.alpha_composite(paper, above)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_integers(image: PIL.Image.Image, name: str) -> PIL.Image.Image:

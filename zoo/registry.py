@@ -74,9 +74,13 @@ def list_models(
 
 
 def rows() -> list[index.Row]:
-    """Returns what lists show of every model: built-in, the user's, registered, of other people's registries."""
-    others = _others()
-    return [*index.open().rows, *(index.row(card) for card, _ in others), *registries.rows(_complain)]
+    """Returns what lists show of every model: built-in, the user's, registered, of other people's registries.
+
+    They are in natural order of the names.
+    """
+    built_in = index.open().rows
+    others = [*(index.row(card) for card, _ in _others()), *registries.rows(_complain)]
+    return sorted([*built_in, *others], key=lambda row: index.natural(row["name"])) if others else built_in
 
 
 def info(name: str, *, offline: bool | None = None) -> ModelCard:

@@ -38,9 +38,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], limit: int | No
         limit: characters per line; longer lines end in `…`. None leaves them whole.
     """
     lines = [tuple(columns), *(tuple(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    shown = [GAP.join(text.ljust(size) for text, size in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join(_cut(line, limit) for line in shown)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    layout = GAP.join(f"{{:<{size}}}" for size in widths)  # one call a line: a list has over a thousand
+    return "\n".join(_cut(layout.format(*line).rstrip(), limit) for line in lines)
 
 
 def models(rows: Iterable[Row], limit: int | None = None, columns: Sequence[str] = MODEL_COLUMNS) -> str:

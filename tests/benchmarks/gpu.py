@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from files import generated
 
 NETWORKS = {  # variant -> timm's dialect's name there, and the network of keras.applications
     "resnet50": ("resnet50", "ResNet50"),
@@ -166,12 +167,13 @@ class Bench:
     # --------------------------------------------------------------------------------------------------------- train
 
     def train(self, variant: str, precision: str) -> None:
+        from zoo.finetune import optimize
         from zoo.finetune import train as recipe
+        from zoo.finetune.batches import Batches
 
-        loss = self.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         steps = STEPS * 2 // 3
         x = np.concatenate([self.images] * steps)
-        y = np.concatenate([self.labels] * steps)
+        y = np.eye(1000, dtype=np.float32)[np.concatenate([self.labels] * steps)]
 
         class Clock(self.keras.callbacks.Callback):  # type: ignore[name-defined,misc]
             def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -181,20 +183,19 @@ class Bench:
                 self.times.append(time.perf_counter() - self.start)
 
         def bare(model: Any) -> list[float]:
-            model.compile(optimizer=recipe.make_optimizer("adamw", 1e-4, precision), loss=loss, metrics=["accuracy"])
+            loss = self.keras.losses.CategoricalCrossentropy(from_logits=True)
+            made = optimize.optimizer("adamw", 1e-4, weight_decay=1e-4, precision=precision)
+            model.compile(optimizer=made, loss=loss, auto_scale_loss=False)
             clock = Clock()
             clock.times = times = []
             model.fit(x, y, batch_size=self.batch, epochs=3, verbose=0, shuffle=True, callbacks=[clock])
             return times
 
         def ours(model: Any) -> list[float]:
-            views = recipe.Views(y, 1, lambda drawn, rows: x[rows], self.batch, seed=0)
-            held = (x[: self.batch], y[: self.batch])
-            rows = recipe.fit(
-                model, views, held, phase="all", optimizer="adamw", rate=1e-4, epochs=3, patience=9,
-                precision=precision, batch_size=self.batch, progress=False,
-            )  # fmt: skip
-            return [row["seconds"] for row in rows[1:]]
+            views = Batches(y, 1, lambda drawn, rows: x[rows], self.batch, 0)
+            held = recipe.HeldOut(lambda first, behind: x[first:behind], y[: self.batch].argmax(axis=1))
+            settings = recipe.Settings("all", "adamw", 1e-4, 3, 9, precision=precision, progress=False)
+            return [row["seconds"] for row in recipe.fit(model, views, held, settings)[1:]]
 
         for who, fit in (("zoo", ours), ("bare Keras", bare)):
             if self.late():
@@ -225,19 +226,6 @@ class Bench:
             import jax
 
             jax.clear_caches()
-
-
-def generated(graph: Any) -> dict[str, np.ndarray]:
-    """Numbers that keep activations finite: small kernels, statistics of about one."""
-    random, found = np.random.default_rng(0), {}
-    for name, param in graph.params.items():
-        array = random.standard_normal(param.shape, np.float32)
-        if len(param.shape) > 1:
-            array *= np.float32(np.prod(param.shape[1:]) ** -0.5)
-        else:
-            array = 1 + 0.1 * np.abs(array)
-        found[name] = array.astype(np.float32)
-    return found
 
 
 @contextmanager

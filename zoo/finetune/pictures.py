@@ -55,4 +55,4 @@ class Pictures:
         except (OSError, ZooError) as error:
             raise DataError(f"{name}: could be read a moment ago and now cannot ({error}); start again") from error
         assert self._array is not None
-        self._array[position] = np.clip(np.rint(pixels), 0, 255)
+        self._array[position] = pixels

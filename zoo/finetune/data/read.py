@@ -163,8 +163,8 @@ def _decoded_size(image: PIL.Image.Image) -> tuple[int, int]:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise DataError(f"{width} x {height} pixels, more than {MAX_PIXELS:,}")
-    # JPEGs are decoded at a fraction of their size: every byte is still read.
-    image.draft("RGB", (256, 256))
+    # JPEGs are decoded at an eighth of their size: every byte is still read.
+    image.draft("RGB", (1, 1))
     image.load()
     if image.mode[0] in "IF":
         load_image(image)  # which knows the ranges that can be told

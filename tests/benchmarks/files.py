@@ -1,32 +1,22 @@
-"""Times the conversion of VGG-16-sized files against what their bytes cost to read and to write.
-
-    .venv/bin/python tests/benchmarks/convert.py --runs 5 [--folder DIR] [FORMAT ...]
-
-Each of caffemodel, .params, .t7, .pth and checkpoint holds the 138 million float32 of VGG-16, generated here. One run
-in a fresh process reads the file and writes an artifact, as `zoo get` does, after everything is imported; the other
-reads the same file into memory and writes as many bytes as the artifact has, with fsync, as the artifact is written.
-Memory is the largest resident size beyond that after the imports.
-"""
+"""Files as large as VGG-16's in each format, with generated weights: 138 million float32."""
 
 from __future__ import annotations
 
-import argparse
+import hashlib
 import io
 import json
 import pickle
-import statistics
 import struct
-import subprocess
 import sys
-import tempfile
 import types
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+import zoo
 from zoo import architectures
 from zoo.graph import Graph, Param
 
@@ -198,7 +188,12 @@ def torch7(folder: Path) -> list[Path]:
 
 
 def pytorch(folder: Path) -> list[Path]:
-    """A .pth as torch.save writes it, without PyTorch: a zip of a pickle that describes tensors, and their bytes."""
+    write_pth(folder / "vgg16.pth", generated(architectures.build("vgg16", "torchvision")))
+    return [folder / "vgg16.pth"]
+
+
+def write_pth(path: Path, named: Mapping[str, np.ndarray]) -> None:
+    """Writes a .pth as torch.save does, without PyTorch: a zip of a pickle that describes tensors, and their bytes."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
 
     class FloatStorage:
@@ -227,17 +222,15 @@ def pytorch(folder: Path) -> list[Path]:
         thing.__module__, thing.__qualname__, thing.__name__ = module.__name__, name, name
         setattr(module, name, thing)
     sys.modules.update({"torch": torch, "torch._utils": utils})
-    named = _named(architectures.build("vgg16", "torchvision"))
     described = OrderedDict((name, Tensor(str(key), array)) for key, (name, array) in enumerate(named.items()))
-    with zipfile.ZipFile(folder / "vgg16.pth", "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         stream = io.BytesIO()
         Pickler(stream, 2).dump(described)
-        archive.writestr("vgg16/data.pkl", stream.getvalue())
+        archive.writestr(f"{path.stem}/data.pkl", stream.getvalue())
         for tensor in described.values():
-            archive.writestr(f"vgg16/data/{tensor.key}", tensor.array.tobytes())
-        archive.writestr("vgg16/version", "3\n")
+            archive.writestr(f"{path.stem}/data/{tensor.key}", tensor.array.tobytes())
+        archive.writestr(f"{path.stem}/version", "3\n")
     del sys.modules["torch"], sys.modules["torch._utils"]
-    return [folder / "vgg16.pth"]
 
 
 def checkpoint(folder: Path) -> list[Path]:
@@ -245,7 +238,7 @@ def checkpoint(folder: Path) -> list[Path]:
 
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
-        named = _named(architectures.build("vgg16", "slim"))
+        named = generated(architectures.build("vgg16", "slim"))
         variables = {name: v1.get_variable(name, array.shape, tf.float32) for name, array in named.items()}
         for name, variable in variables.items():
             variable.load(named[name], session)
@@ -253,97 +246,97 @@ def checkpoint(folder: Path) -> list[Path]:
     return [folder / "vgg16.ckpt.index", folder / "vgg16.ckpt.data-00000-of-00001"]
 
 
-def _named(graph: Graph) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(0)
-    shapes = {name: param.shape_in_file for name, param in graph.params.items() if isinstance(param, Param)}
-    return {name: random.standard_normal(shape, np.float32) * np.float32(0.01) for name, shape in shapes.items()}
+def onnx(folder: Path) -> list[Path]:
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    weights = arrays()
+    nodes, now = [], "data"
+    for kind, name, _shape in layers():
+        if kind == "pool":
+            nodes.append(helper.make_node("MaxPool", [now], [name], name, kernel_shape=[2, 2], strides=[2, 2]))
+        elif kind == "conv":
+            given = [now, f"{name}_w", f"{name}_b"]
+            nodes.append(helper.make_node("Conv", given, [name], name, kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+        else:
+            if name == "fc6":
+                nodes.append(helper.make_node("Flatten", [now], ["flat"], "flat"))
+                now = "flat"
+            nodes.append(helper.make_node("Gemm", [now, f"{name}_w", f"{name}_b"], [name], name, transB=1))
+        now = name
+        if kind != "pool" and name != "fc8":
+            now = f"relu_{name}"
+            nodes.append(helper.make_node("Relu", [name], [now], now))
+    stored = [
+        numpy_helper.from_array(array, f"{name}_{part}")
+        for name, pair in weights.items()
+        for part, array in zip("wb", pair, strict=True)
+    ]
+    data = helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, 224, 224])
+    scores = helper.make_tensor_value_info(now, TensorProto.FLOAT, [1, 1000])
+    graph = helper.make_graph(nodes, "vgg16", [data], [scores], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    checker.check_model(model)
+    save(model, str(folder / "vgg16.onnx"))
+    return [folder / "vgg16.onnx"]
 
 
-FILES: dict[str, tuple[Callable[[Path], list[Path]], dict[str, object]]] = {
-    "caffe": (caffe, {"graph": "0", "weights": "1"}),
-    "mxnet": (mxnet, {"graph": "0", "weights": "1"}),
-    "torch7": (torch7, {"graph": "0"}),
-    "pytorch": (pytorch, {"weights": "0", "architecture": "vgg16", "dialect": "torchvision"}),
-    "checkpoint": (checkpoint, {"weights": "0", "data": ["1"], "architecture": "vgg16", "dialect": "slim"}),
-}
-
-ZOO = """
-import importlib, json, sys, time
-from pathlib import Path
-paths, folder, source = [Path(path) for path in json.loads(sys.argv[1])], Path(sys.argv[2]), json.loads(sys.argv[3])
-import keras
-import zoo
-from zoo.convert import convert_card
-from zoo.sources import Source
-from pydantic import TypeAdapter
-importlib.import_module(f"zoo.formats.{source['format']}")
-# Once before the clock starts, so that TensorFlow is up.
-keras.Model(i := keras.Input((4, 4, 3)), keras.layers.Conv2D(2, 1)(i))(keras.ops.zeros((1, 4, 4, 3)))
-like = zoo.info("open-nsfw")
-file = like.files["weights"]
-card = like.model_copy(update={
-    "check": None,
-    "source": TypeAdapter(Source).validate_json(json.dumps(source)),
-    "preprocessing": like.preprocessing.model_copy(update={"height": 224, "width": 224}),
-    "labels": like.labels.model_copy(update={"count": 1000}),
-    "files": {str(i): file.model_copy(update={"name": p.name, "sha256": "unknown"}) for i, p in enumerate(paths)},
-})
-files = dict(zip(card.files, paths))
-def resident(kind):  # the largest since it was last forgotten; getrusage's begins with that of the parent process
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(kind))
-    return int(line.split()[1]) * 1024
-Path("/proc/self/clear_refs").write_text("5")
-before, start = resident("VmRSS"), time.perf_counter()
-convert_card(card, files, folder)
-print(time.perf_counter() - start, resident("VmHWM") - before)
-"""
-BYTES = """
-import json, os, sys, time
-from pathlib import Path
-files, folder = json.loads(sys.argv[1]), Path(sys.argv[2])
-start = time.perf_counter()
-raw = b"".join(Path(f).read_bytes() for f in files) if len(files) > 1 else Path(files[0]).read_bytes()
-with open(folder / "bytes", "wb", buffering=0) as out:
-    view = memoryview(raw)
-    while view:
-        view = view[out.write(view[: 1 << 24]):]
-print(time.perf_counter() - start, 0)
-"""
+def generated(graph: Graph) -> dict[str, np.ndarray]:
+    """Returns arrays for a Graph by their names in the file, which keep activations finite."""
+    random, found = np.random.default_rng(0), {}
+    for name, param in graph.params.items():
+        if not isinstance(param, Param) or param.shape_in_file is None:
+            continue
+        array = random.standard_normal(param.shape_in_file, np.float32)
+        if array.ndim > 1:
+            array *= np.float32(np.sqrt(2 / np.prod(param.shape[1:])))
+        else:
+            array = (1 + 0.1 * np.abs(array)).astype(np.float32)
+        found[name] = array
+    return found
 
 
-def measure(script: str, files: list[Path], room: Path, source: dict[str, object]) -> tuple[float, int]:
-    with tempfile.TemporaryDirectory(dir=room) as folder:
-        command = [sys.executable, "-c", script, json.dumps([str(path) for path in files]), folder, json.dumps(source)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        seconds, memory = done.stdout.split()
-        return float(seconds), int(memory)
+def registered(folder: Path, variant: str, dialect: str) -> list[Path]:
+    """Writes a .pth with generated weights for a network, and a card for it as card.json."""
+    path = folder / f"{variant}.pth"
+    write_pth(path, generated(architectures.build(variant, dialect)))
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    like = zoo.info("efficientnet-lite0").model_dump(mode="json")
+    file = {
+        "name": path.name, "size": path.stat().st_size, "sha256": digest,
+        "places": [{"kind": "url", "url": f"http://127.0.0.1:1/{path.name}"}],
+    }  # fmt: skip
+    source = {"format": "pytorch", "weights": "weights", "architecture": variant, "dialect": dialect}
+    card = {
+        **like, "name": f"bench-{variant}", "aliases": [], "source": source, "files": {"weights": file}, "check": None,
+        "status": "convertible", "preprocessing": {**like["preprocessing"], "height": 224, "width": 224},
+    }  # fmt: skip
+    (folder / "card.json").write_text(json.dumps(card))
+    return [path]
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--folder", type=Path)
-    options.add_argument("formats", nargs="*", default=list(FILES))
-    given = options.parse_args()
-    print("| format | zoo s | bytes s | ratio (smallest to largest) | peak MB | of the weights |")
-    print("|---|---|---|---|---|---|")
-    for name in given.formats:
-        with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-            write, source = FILES[name]
-            files = write(Path(folder))
-            size = sum(path.stat().st_size for path in files)
-            room = Path(folder)
-            runs = [
-                [measure(script, files, room, {"format": name, **source}) for script in (ZOO, BYTES)]
-                for _ in range(given.runs)
-            ]
-        ours, theirs = ([run[side][0] for run in runs] for side in (0, 1))
-        ratios = [own / other for own, other in zip(ours, theirs, strict=True)]
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        memory = max(run[0][1] for run in runs)
-        seconds = f"{statistics.median(ours):.2f} | {statistics.median(theirs):.2f}"
-        print(f"| {name} | {seconds} | {spread} | {memory / 1e6:.0f} | {memory / size:.2f}x |", flush=True)
+def photographs(folder: Path, count: str, width: str, height: str) -> list[Path]:
+    """Writes JPEGs of ten classes, about as detailed as photographs: soft colours with fine grain over them."""
+    from PIL import Image
+
+    random, found = np.random.default_rng(0), []
+    size = int(width), int(height)
+    for number in range(int(count)):
+        label = number % 10
+        soft = random.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+        soft[:, :, label % 3] = 25 * label
+        middle = random.integers(0, 60, (size[1] // 4, size[0] // 4, 3)).astype(np.uint8)
+        layers = [np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BICUBIC)) for part in (soft, middle)]
+        grain = random.normal(0, 6, (size[1], size[0], 1))
+        pixels = np.clip(0.8 * layers[0] + layers[1] - 10 + grain, 0, 255).astype(np.uint8)
+        path = folder / f"class-{label}" / f"{number:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, quality=90)
+        found.append(path)
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    # The harness has this done by a process of its own: TensorFlow would not leave its memory.
+    what, place, *which = sys.argv[1:]
+    print(json.dumps([str(path) for path in globals()[what](Path(place), *which)]))
