@@ -23,12 +23,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from finetune_sets import SETS, listed, write
@@ -39,12 +41,17 @@ EPOCHS = {"keras": (20, 10), "fastai": (5,), "fastai-20": (20,)}
 
 def zoo_run(by: str, data: Path, test: Path, classes: list[str], seed: int, args: argparse.Namespace) -> dict[str, Any]:
     import zoo
+    from zoo import cache
 
-    started = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        strategy = by.partition("-")[2] or "auto"
+    strategy = by.partition("-")[2] or "auto"
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
+        home, models = Path(folder) / "home", cache.models_dir()
+        home.mkdir()
+        (home / "models").symlink_to(models)
+        os.environ["ZOO_HOME"] = str(home)  # a cache without features that an earlier run has computed
+        started = time.process_time()
         result = zoo.finetune(MODEL, data, output=Path(folder) / "run", strategy=strategy, seed=seed, progress=False)
-    seconds = time.process_time() - started
+        seconds = time.process_time() - started
     paths, truth = listed(test, classes)
     right = result.model.predict(zoo.preprocess(MODEL, paths), verbose=0).argmax(axis=1) == truth
     chosen = result.metrics["chosen"]

@@ -12,8 +12,8 @@ from PIL import Image
 
 Sample = tuple[Image.Image, str]
 
-STAMPS = ("animals", "food", "household", "plants", "seasonal", "town", "vehicles")
-"""Top folders of Tux Paint's stamps with at least thirty pictures, without the letters and signs."""
+STAMPS = ("animals", "food", "household", "plants", "seasonal", "town")
+"""Top folders of Tux Paint's stamps with at least thirty pictures that are no cartoons, without letters and signs."""
 
 
 def digits(wheel: Path) -> list[Sample]:
@@ -50,7 +50,7 @@ def cells(folder: Path) -> list[Sample]:
 
 
 def stamps(folder: Path) -> list[Sample]:
-    """Photographs and drawings of things cut out, seven kinds: Debian's tuxpaint-stamps-default, unpacked."""
+    """Photographs and drawings of things cut out, six kinds: Debian's tuxpaint-stamps-default, unpacked."""
     root = next(folder.rglob("stamps/animals")).parent
     return [
         (Image.open(path), kind)

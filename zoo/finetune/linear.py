@@ -48,7 +48,8 @@ class Solution:
         temperature: what the scores were divided by to make honest probabilities.
         views: which views were trained on.
         score: of the classifier; None when there are too few images to cross-validate.
-        tried: every choice compared, with its score, and whether it is part of the average.
+        tried: every choice compared, with its score.
+        averaged: how many of them the classifier is the average of.
     """
 
     groups: tuple[str, ...]
@@ -60,6 +61,7 @@ class Solution:
     views: tuple[int, ...]
     score: Score | None
     tried: list[dict[str, Any]]
+    averaged: int
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def solve(
     if not folds:
         choice = _Choice(names, "logistic", 10.0, view_sets[-1])
         kernel, bias = _fit(choice, features, labels, np.arange(len(labels)), classes)
-        return Solution(names, kernel, bias, choice.kind, choice.strength, 1.0, choice.views, None, [])
+        return Solution(names, kernel, bias, choice.kind, choice.strength, 1.0, choice.views, None, [], 1)
     some = {name: array[:, sample] for name, array in features.items()}
     group_sets = [names[:1], names] if len(names) > 1 else [names]
     tried: dict[_Choice, tuple[Score, np.ndarray]] = {}
@@ -131,7 +133,8 @@ def solve(
         temperature,
         best.views,
         _scored(scores, labels[sample], folds),
-        [{**choice.told(found), "averaged": choice in chosen} for choice, (found, _) in tried.items()],
+        [choice.told(found) for choice, (found, _) in tried.items()],
+        len(chosen),
     )
 
 
@@ -165,7 +168,8 @@ def _average(
     """
     used = [name for name in features if any(name in choice.groups for choice in held_out)]
     kernels = {name: np.zeros((features[name].shape[-1], classes)) for name in used}
-    bias, scores, temperatures = np.zeros(classes), 0.0, []
+    bias, scores = np.zeros(classes), np.zeros((len(sampled), classes))
+    temperatures: list[float] = []
     for choice, found in held_out.items():
         seen = ~np.isnan(found[:, 0])
         temperatures.append(_temperature(found[seen], sampled[seen]))
