@@ -65,6 +65,32 @@ def test_a_second_group_of_features_is_used_when_it_helps(digits: tuple[np.ndarr
     assert linear.solve(features, labels, 10, [(0,)], seed=0).groups == ("top rows", "all")
 
 
+def test_with_few_images_the_average_of_near_equal_choices_beats_the_best_of_them(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, labels = digits
+    noisy = pixels + np.random.default_rng(1).normal(0, 4, pixels.shape).astype(np.float32)
+    features = {"pixels": noisy, "lower half": noisy[:, 32:]}
+
+    def right(seed: int) -> float:
+        generator = np.random.default_rng(seed)
+        rows = np.concatenate([generator.permutation(np.flatnonzero(labels == digit))[:5] for digit in range(10)])
+        few = {name: array[None, rows] for name, array in features.items()}
+        solution = linear.solve(few, labels[rows], 10, [(0,)], seed=seed)
+        assert solution.averaged <= linear.MOST
+        return float((probabilities(solution, features).argmax(axis=1) == labels).mean())
+
+    averaged = np.mean([right(seed) for seed in range(4)])
+    monkeypatch.setattr(linear, "MOST", 1)
+    assert averaged > np.mean([right(seed) for seed in range(4)])
+
+
+def test_choices_that_are_clearly_worse_are_not_averaged() -> None:
+    good, near, bad = (linear._Choice(("a",), "logistic", strength, (0,)) for strength in (1.0, 10.0, 0.1))
+    assert linear._near(good, {near: 0.79, good: 0.8, bad: 0.7}, images=100) == [good, near]
+    assert linear._near(good, {near: 0.79, good: 0.8, bad: 0.7}, images=10000) == [good]
+
+
 def test_a_class_with_a_single_image_is_still_learnt(digits: tuple[np.ndarray, np.ndarray]) -> None:
     pixels, labels = digits
     rows = np.concatenate(

@@ -1,4 +1,8 @@
-"""A linear classifier on cached features: kind, strength, features and views chosen by stratified cross-validation."""
+"""A linear classifier on cached features: kind, strength, features and views chosen by stratified cross-validation.
+
+Choices that cross-validation cannot tell apart are averaged: with few images the best of them is best by chance, and
+the sum of linear classifiers is one of them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ STRENGTHS: dict[Kind, tuple[float, ...]] = {"logistic": (0.1, 1.0, 10.0), "svm":
 FOLDS = 5
 SAMPLE = 1500
 """Most images that are cross-validated on."""
+MOST = 8
+"""Most choices that are averaged."""
 NORM = 10.0
 """Length of an average feature vector after scaling, so that one range of C fits every network."""
 
@@ -37,12 +43,13 @@ class Solution:
         groups: names of the feature groups it reads, in order.
         kernel: (features, classes) float32, scaling and temperature folded in.
         bias: (classes,) float32.
-        kind: logistic regression or linear SVM.
+        kind: logistic regression or linear SVM; of the best choice, as strength, temperature and views are.
         strength: scikit-learn's C.
         temperature: what the scores were divided by to make honest probabilities.
         views: which views were trained on.
-        score: of this choice; None when there are too few images to cross-validate.
+        score: of the classifier; None when there are too few images to cross-validate.
         tried: every choice compared, with its score.
+        averaged: how many of them the classifier is the average of.
     """
 
     groups: tuple[str, ...]
@@ -54,6 +61,7 @@ class Solution:
     views: tuple[int, ...]
     score: Score | None
     tried: list[dict[str, Any]]
+    averaged: int
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def solve(
     if not folds:
         choice = _Choice(names, "logistic", 10.0, view_sets[-1])
         kernel, bias = _fit(choice, features, labels, np.arange(len(labels)), classes)
-        return Solution(names, kernel, bias, choice.kind, choice.strength, 1.0, choice.views, None, [])
+        return Solution(names, kernel, bias, choice.kind, choice.strength, 1.0, choice.views, None, [], 1)
     some = {name: array[:, sample] for name, array in features.items()}
     group_sets = [names[:1], names] if len(names) > 1 else [names]
     tried: dict[_Choice, tuple[Score, np.ndarray]] = {}
@@ -112,21 +120,76 @@ def solve(
     # The SVM without views: with them it takes minutes and gains nothing over logistic regression with them.
     machines = [_Choice(best.groups, "svm", c, plain) for c in STRENGTHS["svm"][::-1]]
     best = best_of(machines + [_Choice(best.groups, "logistic", best.strength, views) for views in view_sets])
-    score, scores = tried[best]
-    seen = ~np.isnan(scores[:, 0])
-    temperature = _temperature(scores[seen], labels[sample][seen])
-    kernel, bias = _fit(best, features, labels, np.arange(len(labels)), classes)
+    chosen = _near(best, {choice: score.mean for choice, (score, _) in tried.items()}, len(sample))
+    kernel, bias, scores, temperature = _average(
+        {choice: tried[choice][1] for choice in chosen}, features, labels, labels[sample], classes
+    )
     return Solution(
-        best.groups,
-        (kernel / temperature).astype(np.float32),
-        (bias / temperature).astype(np.float32),
+        tuple(name for name in names if any(name in choice.groups for choice in chosen)),
+        kernel.astype(np.float32),
+        bias.astype(np.float32),
         best.kind,
         best.strength,
         temperature,
         best.views,
-        score,
+        _scored(scores, labels[sample], folds),
         [choice.told(found) for choice, (found, _) in tried.items()],
+        len(chosen),
     )
+
+
+def _near(best: _Choice, means: dict[_Choice, float], images: int) -> list[_Choice]:
+    """Returns the best choice and those whose accuracy is within one standard error of its own, best first."""
+    top = means[best]
+    least = top - float(np.sqrt(top * (1 - top) / images))
+    others = [choice for choice in means if choice != best and means[choice] >= least]
+    return [best, *sorted(others, key=lambda choice: -means[choice])][:MOST]
+
+
+def _average(
+    held_out: dict[_Choice, np.ndarray],
+    features: dict[str, np.ndarray],
+    labels: np.ndarray,
+    sampled: np.ndarray,
+    classes: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Fits every choice and averages them, each divided by its temperature so that one is as sure as another.
+
+    Args:
+        held_out: choice -> (n, classes) cross-validated scores.
+        features: name -> (views, n, f).
+        labels: of the features.
+        sampled: labels of the scores.
+        classes: number of classes.
+
+    Returns:
+        Kernel over the features of all groups that any choice reads, bias, the average's own cross-validated scores,
+        and the temperature of the first choice.
+    """
+    used = [name for name in features if any(name in choice.groups for choice in held_out)]
+    kernels = {name: np.zeros((features[name].shape[-1], classes)) for name in used}
+    bias, scores = np.zeros(classes), np.zeros((len(sampled), classes))
+    temperatures: list[float] = []
+    for choice, found in held_out.items():
+        seen = ~np.isnan(found[:, 0])
+        temperatures.append(_temperature(found[seen], sampled[seen]))
+        share = 1 / (temperatures[-1] * len(held_out))
+        kernel, offset = _fit(choice, features, labels, np.arange(len(labels)), classes)
+        first = 0
+        for name in choice.groups:
+            behind = first + features[name].shape[-1]
+            kernels[name] += kernel[first:behind] * share
+            first = behind
+        bias, scores = bias + offset * share, scores + found * share
+    seen = ~np.isnan(scores[:, 0])
+    rest = _temperature(scores[seen], sampled[seen])
+    return np.concatenate([kernels[name] for name in used]) / rest, bias / rest, scores, temperatures[0] * rest
+
+
+def _scored(scores: np.ndarray, labels: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]) -> Score:
+    right = scores.argmax(axis=1) == labels
+    accuracies = [float(right[held_out].mean()) for _, held_out in folds]
+    return Score(float(np.mean(accuracies)), float(np.std(accuracies)), len(folds))
 
 
 def best_views(
@@ -242,13 +305,11 @@ def _validate(
 ) -> tuple[Score, np.ndarray]:
     """Returns accuracy on the images themselves, and their scores from the fold that did not see them."""
     scores = np.full((len(labels), classes), np.nan)
-    accuracies = []
     for training, held_out in folds:
         kernel, bias = _fit(choice, features, labels, training, classes)
         inputs = np.concatenate([features[name][0][held_out] for name in choice.groups], axis=1)
         scores[held_out] = inputs @ kernel + bias
-        accuracies.append(float((scores[held_out].argmax(axis=1) == labels[held_out]).mean()))
-    return Score(float(np.mean(accuracies)), float(np.std(accuracies)), len(folds)), scores
+    return _scored(scores, labels, folds), scores
 
 
 def _temperature(scores: np.ndarray, labels: np.ndarray) -> float:

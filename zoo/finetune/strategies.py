@@ -118,6 +118,7 @@ def train_linear(task: Task) -> Outcome:
     found = {
         "classifier": {"logistic": "logistic regression", "svm": "linear SVM"}[solution.kind],
         "C": solution.strength,
+        "choices_averaged": solution.averaged,
         "features": list(solution.groups),
         "augmentation": _used(kinds, solution.views),
         "temperature": round(solution.temperature, 4),
