@@ -6,6 +6,7 @@ FITS       = import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14
 VENV       = .venv
 BIN        = $(VENV)/bin
 BACKENDS   = .venv-backends
+WORKERS    = 2
 
 .PHONY: help install demo test test-backends check-architectures check-full check-registry lint format bench fuzz clean
 .DEFAULT_GOAL = help
@@ -41,7 +42,7 @@ demo: install
 	$(BIN)/zoo demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # Only Keras and the two other backends: what a person has who was given a .keras file. pip's own settings decide
 # between the CPU and the CUDA build of torch; either will do.
