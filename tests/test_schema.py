@@ -307,7 +307,7 @@ BAD = {
     "a format that does not exist": (
         'format = "caffe"',
         'format = "caffe2"',
-        f"{NAME}.source.format: expected one of 'caffe', 'checkpoint', 'keras', 'mxnet', 'onnx', 'pytorch', "
+        f"{NAME}.source.format: expected one of 'caffe', 'checkpoint', 'gluon', 'keras', 'mxnet', 'onnx', 'pytorch', "
         "'tensorflow', 'torch7', 'unsupported', 'zoo', got 'caffe2'",
     ),
     "a role that is not listed": (

@@ -37,7 +37,7 @@ def test_no_two_families_write_the_same_network_of_a_publisher() -> None:
 def test_an_unknown_variant_offers_the_nearest_or_all() -> None:
     with pytest.raises(UsageError, match=r"did you mean .*efficientnet-lite0"):
         architectures.build("efficientnet_lite0", "timm")
-    with pytest.raises(UsageError, match=r"there are: alexnet, .* and \d+ more"):
+    with pytest.raises(UsageError, match=r"there are: airnet50-1x64d-r2, .* and \d+ more"):
         architectures.build("qqqqq", "timm")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import pickle
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -141,7 +141,10 @@ def _start(ray: Any, cluster: Cluster) -> None:
 def _send(task: Any, function: Callable[..., Any], job: tuple[Any, ...]) -> Any:
     try:
         return task.remote(function, job)
-    except (TypeError, AttributeError, ValueError, pickle.PicklingError) as error:
+    except Exception as error:
+        # What cannot be sent is told by one of these, or by Ray's own serializer.
+        if not isinstance(error, TypeError | AttributeError | ValueError) and "Pickling" not in type(error).__name__:
+            raise
         raise UsageError(
             f"ray: model and data go to other processes, and one cannot ({_line(error)}); use a path or arrays"
         ) from error
