@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
