@@ -184,7 +184,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def _scalars(writers: dict[str, Any], folder: Path, row: dict[str, Any]) -> None:
     import tensorflow as tf
 
-    writer = writers.setdefault(row["phase"], tf.summary.create_file_writer(str(folder / row["phase"])))
+    if row["phase"] not in writers:
+        writers[row["phase"]] = tf.summary.create_file_writer(str(folder / row["phase"]))
+    writer = writers[row["phase"]]
     with writer.as_default(step=row["epoch"]):
         for key in ("rate", "loss", "accuracy", "val_loss", "val_accuracy"):
             if row[key] is not None:
