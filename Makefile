@@ -69,7 +69,7 @@ bench: install
 	$(BIN)/python tests/benchmarks/run.py $(BENCH)
 
 check-architectures: install
-	$(BIN)/python -m pytest tests/architectures/test_published.py --all-architectures
+	$(BIN)/python -m pytest -n $(WORKERS) tests/architectures/test_published.py --all-architectures
 
 check-full: install check-architectures
 	$(BIN)/python tests/full/check.py
