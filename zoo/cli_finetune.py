@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -90,7 +91,12 @@ def finetune(
         if as_json:
             click.echo(show.as_json(compared.as_json()))
         return
-    result = run(name, data, report=report, ray=cluster, **choices)
+    try:
+        result = run(name, data, report=report, ray=cluster, **choices)
+    except KeyboardInterrupt:
+        if (Path(choices["output"]) / "state").is_dir():
+            click.echo(f"zoo: {choices['output']}: the same command with --resume goes on with it", err=True)
+        raise
     if as_json:
         path = None if result.path is None else str(result.path)
         click.echo(show.as_json({"path": path, "metrics": result.metrics, "plan": result.plan.as_json()}))
