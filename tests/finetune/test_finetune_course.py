@@ -155,7 +155,7 @@ def test_a_second_run_takes_the_features_of_the_first(
     monkeypatch.setenv("ZOO_HOME", str(tmp_path / "home"))
 
     def features() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in (cache.home() / "features").glob("*/0.bin")}
+        return {path: path.stat().st_mtime_ns for path in (cache.home() / "features").glob("*/values.bin")}
 
     before = features()
     how: dict[str, Any] = {"strategy": "linear", "seed": 77, "augment": "flip", "progress": False}

@@ -19,7 +19,7 @@ from zoo.finetune.augment import Augmenter
 from zoo.finetune.batches import Batches, mix
 from zoo.finetune.data import index, split
 from zoo.finetune.decide import Situation, make
-from zoo.finetune.features import Extraction, predict, view_kinds
+from zoo.finetune.features import Extraction, Runner, depths, predict, view_kinds
 from zoo.finetune.head import own_dropout
 from zoo.finetune.pictures import Pictures
 from zoo.finetune.scratch import Scratch
@@ -48,18 +48,16 @@ def start(digits: Path, network: Any, tmp_path: Path) -> Iterator[Start]:
             situation = Situation(dataset, sizes, base.model, "small", room=room, dropout=own_dropout(base.model))
             plan = make(situation, Wishes.of(wishes))
             images = Pictures(dataset, base.preprocessing, scratch, False)
-            store = Store(tmp_path / "features")
-            pool = prepare(
-                base.model, images, dataset.digests, plan, parts.training, parts.validation, store, progress=False
-            )
+            work = Extraction(base.model, images, dataset.digests, Store(tmp_path / "features"), plan.seed, False)
+            pool = prepare(work, plan, parts.training, parts.validation)
             return Task(base.model, images, dataset.labels, parts.training, parts.validation, 4, plan, pool)
 
         yield begin
 
 
-def extraction(task: Task, model: Any, folder: Path, seed: int = 0) -> Extraction:
+def extraction(task: Task, folder: Path, model: Any = None) -> Extraction:
     digests = tuple(map(str, range(len(task.labels))))
-    return Extraction(model, task.images, digests, Store(folder), seed, progress=False)
+    return Extraction(model or task.base, task.images, digests, Store(folder), 0, progress=False)
 
 
 def run(task: Task) -> Outcome:
@@ -255,39 +253,56 @@ def test_features_equal_those_computed_again(start: Start, tmp_path: Path) -> No
     task = start()
     trunk = keras.Model(task.base.input, heads.bottleneck(task.base))
     positions = task.training[:40]
-    (cached,) = extraction(task, trunk, tmp_path / "store")(positions, 0, ())
+    cached = extraction(task, tmp_path / "store")({"trunk": trunk.output}, positions)["trunk"]
     whole = trunk.predict(task.images(positions).astype(np.float32), verbose=0)
     assert np.abs(cached - whole).max() < 1e-5
 
 
-def test_a_pass_that_was_cut_goes_on_where_it_stopped(start: Start, tmp_path: Path) -> None:
+def test_a_pass_that_was_cut_goes_on_where_it_stopped(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = start()
-    trunk = keras.Model(task.base.input, heads.bottleneck(task.base))
-    kinds = ("translate", "flip")
-    (whole,) = extraction(task, trunk, tmp_path / "whole")(task.training, 1, kinds)
-    work = extraction(task, trunk, tmp_path / "cut")
-    runs = work._run
-    calls = []
+    tensors, kinds = {"trunk": heads.bottleneck(task.base)}, ("translate", "flip")
+    whole = extraction(task, tmp_path / "whole")(tensors, task.training, 1, kinds)["trunk"]
+    run, seen = Runner.__call__, []
 
-    def stops(images: np.ndarray) -> list[np.ndarray]:
-        calls.append(len(images))
-        if len(calls) == 3:  # the first call asks for types
+    def stops(self: Runner, images: np.ndarray) -> list[np.ndarray]:
+        seen.append(len(images))
+        if len(seen) == 2:
             raise KeyboardInterrupt
-        return runs(images)
+        return run(self, images)
 
-    work._run = stops  # type: ignore[assignment]
+    monkeypatch.setattr(Runner, "__call__", stops)
     with pytest.raises(KeyboardInterrupt):
-        work(task.training, 1, kinds)
-    again = extraction(task, trunk, tmp_path / "cut")
-    counted = again._run
-    seen: list[int] = []
-    again._run = lambda images: (seen.append(len(images)), counted(images))[1]  # type: ignore[assignment]
-    (rest,) = again(task.training, 1, kinds)
-    assert np.array_equal(whole, rest)
-    assert seen == [len(task.training) - 32]
+        extraction(task, tmp_path / "cut")(tensors, task.training, 1, kinds)
+    again = extraction(task, tmp_path / "cut")
+    assert np.array_equal(again(tensors, task.training, 1, kinds)["trunk"], whole)
+    assert sum(seen[2:]) == len(task.training) - 32
     seen.clear()
-    again(task.training, 1, kinds)
+    again(tensors, task.training, 1, kinds)
     assert seen == []
+
+
+def test_a_tensor_that_an_earlier_pass_gave_is_not_computed_again(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = start()
+    run, seen = Runner.__call__, []
+
+    def counted(self: Runner, images: np.ndarray) -> list[np.ndarray]:
+        seen.append(self)
+        return run(self, images)
+
+    monkeypatch.setattr(Runner, "__call__", counted)
+    work, some = extraction(task, tmp_path), task.training[:20]
+    both = work(depths(task.base), some)
+    seen.clear()
+    alone = work({"trunk": heads.bottleneck(task.base)}, some)["trunk"]
+    assert seen == []
+    assert np.array_equal(alone, both["bottleneck"])
+    work({"trunk": heads.bottleneck(task.base)}, task.validation[:20])
+    work(depths(task.base), task.validation[:10])
+    assert len(set(map(id, seen))) == 1, "one compiled network serves both"
 
 
 def test_features_of_other_images_weights_or_changes_are_not_taken(start: Start, tmp_path: Path) -> None:
@@ -308,10 +323,9 @@ def test_features_of_other_images_weights_or_changes_are_not_taken(start: Start,
 
 def test_a_store_keeps_what_was_used_last(start: Start, tmp_path: Path) -> None:
     task = start()
-    trunk = keras.Model(task.base.input, heads.bottleneck(task.base))
-    work = extraction(task, trunk, tmp_path / "store")
+    work, tensors = extraction(task, tmp_path / "store"), {"trunk": heads.bottleneck(task.base)}
     for count in (8, 16, 24):
-        work(task.training[:count], 0, ())
+        work(tensors, task.training[:count])
     last = max((tmp_path / "store").glob("*/entry.json"), key=lambda path: path.stat().st_mtime_ns)
     work.store.prune(kept=24 * 16 * 4 + 200)
     assert [path.parent for path in (tmp_path / "store").glob("*/entry.json")] == [last.parent]
@@ -320,7 +334,7 @@ def test_a_store_keeps_what_was_used_last(start: Start, tmp_path: Path) -> None:
 def test_a_cached_cut_gives_the_whole_networks_features_within_half_precision(start: Start, tmp_path: Path) -> None:
     task = start()
     lower, upper = heads.split(task.base, "add2")
-    (maps,) = extraction(task, lower, tmp_path / "store")(task.training, 0, ())
+    maps = extraction(task, tmp_path / "store")({"cut": lower.output}, task.training)["cut"]
     assert maps.dtype == np.float16
     answers = upper.predict(maps.astype(np.float32), verbose=0)
     whole = task.base.predict(task.images(task.training).astype(np.float32), verbose=0)
@@ -331,7 +345,7 @@ def test_activations_beyond_half_precision_are_kept_whole(start: Start, tmp_path
     task = start()
     inputs = keras.Input((24, 24, 3))
     large = keras.Model(inputs, keras.layers.Rescaling(1000.0)(inputs))
-    (maps,) = extraction(task, large, tmp_path / "store")(task.training, 0, ())
+    maps = extraction(task, tmp_path / "store", large)({"large": large.output}, task.training)["large"]
     assert maps.dtype == np.float32
     assert maps.max() == task.images(task.training).max() * 1000.0
 

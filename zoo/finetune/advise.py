@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -215,8 +214,6 @@ def _judge(
 
 def _measure(base: Base, sample: Dataset, seed: int, progress: bool) -> tuple[Likeness | None, float | None]:
     """One pass of the trunk over the sample."""
-    import keras
-
     from zoo.finetune import likeness
     from zoo.finetune.features import BATCH, Extraction, depths
     from zoo.finetune.pictures import Pictures
@@ -227,24 +224,12 @@ def _measure(base: Base, sample: Dataset, seed: int, progress: bool) -> tuple[Li
     with Scratch() as scratch:
         store = Store(about=base.preprocessing.model_dump_json())
         pictures = Pictures(sample, base.preprocessing, scratch, progress)
-        trunk = keras.Model(base.model.input, list(tensors.values()))
-        work = Extraction(trunk, pictures, sample.digests, store, seed, progress)
-        arrays = work(np.arange(len(sample.items)), 0, ())
-        features = {name: np.asarray(array, np.float32) for name, array in zip(tensors, arrays, strict=True)}
-        speed = work.speed if len(sample.items) > 2 * BATCH and work.speed else _speed(trunk, pictures, sample)
+        work = Extraction(base.model, pictures, sample.digests, store, seed, progress)
+        arrays = work(tensors, np.arange(len(sample.items)))
+        features = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+        speed = work.speed if len(sample.items) > 2 * BATCH and work.speed else work.timed(tensors)
         store.prune()
     return likeness.measure(features, sample.labels, seed=seed), speed
-
-
-def _speed(trunk: Any, pictures: Callable[[np.ndarray], np.ndarray], sample: Dataset) -> float:
-    """Images a second, where the pass was too short to tell, or was found where an earlier one had left it."""
-    from zoo.finetune.features import BATCH, Runner
-
-    run, batch = Runner(trunk), pictures(np.arange(min(BATCH, len(sample.items))))
-    run(batch)  # compiles
-    started = time.monotonic()
-    run(batch)
-    return BATCH / max(time.monotonic() - started, 1e-6)  # shorter batches are filled up
 
 
 def _plan_for(base: Base, dataset: Dataset, parts: Split, wishes: Any, candidate: Candidate) -> Plan:

@@ -12,10 +12,9 @@ import numpy as np
 from zoo import cache
 from zoo.finetune import data as data_module
 from zoo.finetune.cluster import Cluster, fan_out
-from zoo.finetune.features import predict
 from zoo.finetune.plan import Plan
 from zoo.finetune.state import Checkpoint
-from zoo.finetune.strategies import STRATEGIES, Task
+from zoo.finetune.strategies import STRATEGIES, Task, predicted
 from zoo.finetune.wishes import Wishes
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def _fold(task: Task, part: data_module.Split) -> np.ndarray:
     )
     for layer in task.base.layers:
         layer.trainable = fixed[layer.name]
-    return predict(outcome.model, task.images, part.validation)
+    return predicted(task, outcome, part.validation)
 
 
 def _inner(labels: np.ndarray, positions: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from zoo.finetune import devices
 from zoo.finetune.augment import Augmenter
-from zoo.finetune.store import Store
+from zoo.finetune.store import Entry, Store
 
 BATCH = 32
 HALF_LIMIT = 3e4
@@ -35,7 +36,7 @@ class Runner:
         """Returns one float32 array (n, ...) per output, for n <= 32 images."""
         count, spread = len(images), devices.spread_of(self._model)
         outputs = devices.run(self._model, _padded(images, -(-BATCH // spread) * spread))
-        return [np.asarray(output)[:count] for output in (outputs if isinstance(outputs, list | tuple) else [outputs])]
+        return [_array(output)[:count] for output in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
     def many(self, inputs: Callable[[int, int], np.ndarray], count: int) -> np.ndarray:
         """Returns the first output for any number of inputs, which are asked for by the first and behind the last."""
@@ -46,6 +47,12 @@ class Runner:
 def predict(model: keras.Model, images: Images, positions: np.ndarray) -> np.ndarray:
     """Returns the model's output (len(positions), ...) for some of the images."""
     return Runner(model).many(lambda first, behind: images(positions[first:behind]), len(positions))
+
+
+def few(model: keras.Model, inputs: list[np.ndarray]) -> np.ndarray:
+    """Returns the model's output (n, ...) float32 for so few images that compiling it would take longer."""
+    tensors = [keras.ops.convert_to_tensor(array, "float32") for array in inputs]
+    return _array(model(tensors[0] if len(tensors) == 1 else tensors, training=False))
 
 
 def view_kinds(kinds: tuple[str, ...], views: int) -> list[tuple[str, ...]]:
@@ -100,121 +107,187 @@ class Pool:
 
 
 def collect(
-    tensors: dict[str, Any],
-    base: keras.Model,
-    images: Images,
-    digests: tuple[str, ...],
-    *,
-    trained: np.ndarray,
-    held: np.ndarray,
-    kinds: list[tuple[str, ...]],
-    store: Store,
-    seed: int,
-    progress: bool = True,
+    work: Extraction, tensors: dict[str, Any], *, trained: np.ndarray, held: np.ndarray, kinds: list[tuple[str, ...]]
 ) -> Pool:
-    """Computes outputs of a network in one pass, or finds them where an earlier run has left them.
+    """Computes outputs of a network, or finds them where an earlier pass has left them.
 
     Args:
-        tensors: name -> tensor of the network; feature maps are held in float16 if their values allow.
-        base: the network.
-        images: positions -> images.
-        digests: what tells each image, for the store.
+        work: the network and the images.
+        tensors: name -> tensor of the network.
         trained: positions of the images of which all views are computed.
         held: positions of those of which only the image itself is.
         kinds: augmentations of each view, `()` for the image itself.
-        store: where the outputs are held.
-        seed: decides the views.
-        progress: show a bar on a terminal.
     """
-    model = keras.Model(base.input, list(tensors.values()))
-    work = Extraction(model, images, digests, store, seed, progress)
-    views = [work(trained, number, kind) for number, kind in enumerate(kinds)]
-    alone = work(held, 0, ())
-    where, where_held = (np.full(len(digests), -1) for _ in range(2))
+    views = [work(tensors, trained, number, kind) for number, kind in enumerate(kinds)]
+    alone = work(tensors, held)
+    where, where_held = (np.full(len(work.digests), -1) for _ in range(2))
     where[trained], where_held[held] = np.arange(len(trained)), np.arange(len(held))
-    by_name = {name: [view[number] for view in views] for number, name in enumerate(tensors)}
-    return Pool(kinds, by_name, dict(zip(tensors, alone, strict=True)), where, where_held)
+    return Pool(kinds, {name: [view[name] for view in views] for name in tensors}, alone, where, where_held)
 
 
-@dataclass
 class Extraction:
-    """Runs a network over images once; what is in the store is not computed again.
+    """Runs a network over images once: what is in the store is not computed again, nor compiled what is.
 
     Args:
-        model: one input, several outputs.
+        base: the network; while this is used, its weights stay as they are.
         images: positions -> images.
         digests: what tells each image.
         store: where the outputs are held.
-        seed: decides the views.
+        seed: decides the changed views.
         progress: show a bar on a terminal.
-        speed: images a second of the last pass that computed anything.
+
+    Attributes:
+        speed: images a second, of the last pass that computed anything or of the one that filled the store.
     """
 
-    model: keras.Model
-    images: Images
-    digests: tuple[str, ...]
-    store: Store
-    seed: int
-    progress: bool = True
-    speed: float | None = None
+    def __init__(
+        self,
+        base: keras.Model,
+        images: Images,
+        digests: tuple[str, ...],
+        store: Store,
+        seed: int,
+        progress: bool = True,
+    ) -> None:
+        self.base, self.images, self.digests, self.store = base, images, digests, store
+        self.seed, self.progress = seed, progress
+        self.speed: float | None = None
+        self._keys: dict[str, str] = {}
+        self._runners: dict[tuple[str, ...], Runner] = {}
 
-    def __post_init__(self) -> None:
-        self._run = Runner(self.model)
-        self._about = self.store.model_key(self.model)
-
-    def __call__(self, positions: np.ndarray, view: int, kinds: tuple[str, ...]) -> list[np.ndarray]:
-        """Returns one array (len(positions), ...) per output: float32, or float16 for feature maps.
+    def __call__(
+        self, tensors: dict[str, Any], positions: np.ndarray, view: int = 0, kinds: tuple[str, ...] = ()
+    ) -> dict[str, np.ndarray]:
+        """Returns name -> (len(positions), ...): float32, or float16 for feature maps if their values allow.
 
         Args:
+            tensors: name -> tensor of the network.
             positions: of the images.
             view: its number, which decides the changes.
             kinds: of changes; none for the images themselves.
         """
+        if not len(positions):
+            return {name: np.zeros((0, *tensor.shape[1:]), np.float32) for name, tensor in tensors.items()}
+        digests = [self.digests[position] for position in positions]
+        way = (self.seed, view, BATCH) if kinds else (0, 0, BATCH)
+        keys = {name: self.store.key(self._key(tensor), digests, kinds, way) for name, tensor in tensors.items()}
+        named = {key: tensors[name] for name, key in sorted(keys.items(), key=lambda pair: pair[1])}
+        batches = -(-len(positions) // BATCH)
+        with contextlib.ExitStack() as stack:
+            # In the order of their keys, so that no two processes wait for each other.
+            entries = {key: stack.enter_context(self._open(key, named, positions, batches)) for key in named}
+            missing = [key for key, entry in entries.items() if entry.done < batches]
+            if missing:
+                run = self._runner([named[key] for key in missing])
+                self._fill([entries[key] for key in missing], run, positions, view, kinds)
+            self.speed = min(
+                (entry.facts["speed"] for entry in entries.values() if "speed" in entry.facts), default=None
+            )
+            return {name: entries[key].array for name, key in keys.items()}
+
+    def timed(self, tensors: dict[str, Any]) -> float:
+        """Returns how many images a second go through the network now, where `speed` rests on too few or is old."""
+        run, batch = self._runner(list(tensors.values())), self.images(np.arange(min(BATCH, len(self.digests))))
+        run(batch)  # compiles
+        started = time.monotonic()
+        run(batch)
+        return BATCH / max(time.monotonic() - started, 1e-6)  # shorter batches are filled up
+
+    def _key(self, tensor: Any) -> str:
+        name = _name(tensor)
+        if name not in self._keys:
+            self._keys[name] = self.store.model_key(keras.Model(self.base.input, tensor))
+        return self._keys[name]
+
+    def _runner(self, tensors: list[Any]) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """Returns what computes some tensors: a compiled network that gives them, among others or alone."""
+        wanted = [_name(tensor) for tensor in tensors]
+        able = [names for names in self._runners if set(wanted) <= set(names)]
+        names = min(able, key=len, default=tuple(wanted))
+        if not able:
+            self._runners[names] = Runner(keras.Model(self.base.input, tensors))
+        run, places = self._runners[names], [names.index(name) for name in wanted]
+
+        def some(images: np.ndarray) -> list[np.ndarray]:
+            outputs = run(images)
+            return [outputs[place] for place in places]
+
+        return some
+
+    def _open(
+        self, key: str, named: dict[str, Any], positions: np.ndarray, batches: int
+    ) -> contextlib.AbstractContextManager[Entry]:
+        def kind() -> Any:
+            if len(named[key].shape) != 4:
+                return np.float32
+            found = self._runner(list(named.values()))(self.images(positions[:BATCH]))[list(named).index(key)]
+            return np.float16 if np.abs(found).max(initial=0) < HALF_LIMIT else np.float32
+
+        return self.store.open(key, (len(positions), *named[key].shape[1:]), kind, batches)
+
+    def _fill(
+        self,
+        entries: list[Entry],
+        run: Callable[[np.ndarray], list[np.ndarray]],
+        positions: np.ndarray,
+        view: int,
+        kinds: tuple[str, ...],
+    ) -> None:
+        """Goes on where the entry ends that has least."""
         from tqdm import tqdm
 
-        shapes = [(len(positions), *output.shape[1:]) for output in self.model.outputs]
-        if not len(positions):
-            return [np.zeros(shape, np.float32) for shape in shapes]
-        digests = [self.digests[position] for position in positions]
-        key = self.store.key(self._about, digests, kinds, (self.seed, view, BATCH) if kinds else (0, 0, BATCH))
-        starts = range(0, len(positions), BATCH)
+        begin = min(entry.done for entry in entries)
         augment = Augmenter(kinds) if kinds else None
-        with self.store.open(key, shapes, lambda: self._types(positions), len(starts)) as entry:
-            todo = starts[entry.done :]
-            what = "features" if not kinds else f"view {view}"
-            hidden = None if self.progress else True
-            bar = tqdm(total=len(positions), initial=len(positions) - len(todo) * BATCH if todo else len(positions),
-                       desc=what, unit="image", leave=False, disable=hidden)  # fmt: skip
-            with bar, ThreadPoolExecutor(1) as ahead:
-                waiting = ahead.submit(self._batch, positions, todo[0]) if todo else None
-                began, seen = time.monotonic(), 0
-                for number, start in enumerate(todo):
-                    assert waiting is not None
-                    batch = waiting.result()
-                    if number + 1 < len(todo):
-                        waiting = ahead.submit(self._batch, positions, todo[number + 1])
-                    if augment is not None:
-                        batch = augment(_padded(batch), _seed(self.seed, view, start))[: len(batch)]
-                    for array, output in zip(entry.arrays, self._run(batch), strict=True):
-                        limit = np.finfo(array.dtype).max
-                        array[start : start + BATCH] = np.clip(output, -limit, limit)
-                    entry.advance()
-                    bar.update(len(batch))
-                    seen += len(batch)
-                    if number == 0 and len(todo) > 1:  # the first batch is slow: the network is compiled
-                        began, seen = time.monotonic(), 0
-                if seen:
-                    entry.facts["speed"] = seen / max(time.monotonic() - began, 1e-6)
-            self.speed = entry.facts.get("speed", self.speed)
-            return entry.arrays
+        bar = tqdm(
+            total=len(positions),
+            initial=begin * BATCH,
+            desc=f"view {view}" if kinds else "features",
+            unit="image",
+            leave=False,
+            disable=None if self.progress else True,
+        )
+        began, seen = time.monotonic(), 0
+        with bar, contextlib.closing(self._batches(positions, begin)) as batches:
+            for number, batch in batches:
+                count, start = len(batch), number * BATCH
+                if augment is not None:
+                    batch = augment(_padded(batch), _seed(self.seed, view, start))[:count]
+                for entry, output in zip(entries, run(batch), strict=True):
+                    if number >= entry.done:
+                        limit = np.finfo(entry.array.dtype).max
+                        entry.array[start : start + BATCH] = np.clip(output, -limit, limit)
+                        entry.advance()
+                bar.update(count)
+                seen += count
+                if number == begin and count < len(positions) - start:  # the first is slow: the network is compiled
+                    began, seen = time.monotonic(), 0
+        for entry in entries:
+            entry.facts["speed"] = seen / max(time.monotonic() - began, 1e-6)
 
-    def _batch(self, positions: np.ndarray, start: int) -> np.ndarray:
-        return self.images(positions[start : start + BATCH])
+    def _batches(self, positions: np.ndarray, begin: int) -> Generator[tuple[int, np.ndarray]]:
+        """Gives (number, images) of each batch from one on; the next is read while one is worked on."""
+        numbers = range(begin, -(-len(positions) // BATCH))
 
-    def _types(self, positions: np.ndarray) -> list[Any]:
-        first = self._run(self.images(positions[:BATCH]))
-        small = [output.ndim == 4 and np.abs(output).max(initial=0) < HALF_LIMIT for output in first]
-        return [np.float16 if half else np.float32 for half in small]
+        def read(number: int) -> np.ndarray:
+            return self.images(positions[number * BATCH : (number + 1) * BATCH])
+
+        with ThreadPoolExecutor(1) as ahead:
+            waiting = ahead.submit(read, begin)
+            for number in numbers:
+                batch = waiting.result()
+                if number + 1 in numbers:
+                    waiting = ahead.submit(read, number + 1)
+                yield number, batch
+
+
+def _name(tensor: Any) -> str:
+    """What tells a tensor of one network: its layer's name and which output it is."""
+    history = tensor._keras_history
+    return f"{history.operation.name} {history.tensor_index}"
+
+
+def _array(output: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(output), np.float32)
 
 
 def _padded(images: np.ndarray, length: int = BATCH) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from zoo import heads
 from zoo.errors import UsageError
-from zoo.finetune.features import BATCH, Runner
+from zoo.finetune.features import BATCH, few
 
 _Scalar = Callable[[Any], Any]
 
@@ -27,12 +27,12 @@ def gradcam(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, layer
     Args:
         model: a functional classifier; its last softmax is left out.
         images: (N, H, W, 3), as the model takes them.
-        labels: (N,) integers: the class of each image to explain.
+        labels: (N,) or (N, K) integers: the class of each image to explain, or several.
         layer: whose feature map to look at; default: the last one.
 
     Returns:
-        (N, h, w) float32, h x w positions of the feature map: 0 says nothing for the class, 1 is the place of the
-        image that says most; all 0 where nothing speaks for it.
+        (N, h, w) or (N, K, h, w) float32, h x w positions of the feature map: 0 says nothing for the class, 1 is the
+        place of the image that says most; all 0 where nothing speaks for it.
 
     Raises:
         UsageError: the network has no feature map, or the Keras backend gives no gradients.
@@ -41,18 +41,19 @@ def gradcam(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, layer
     if len(tensor.shape) != 4:
         raise UsageError(f"{model.name}: {layer!r} gives no feature map (N, H, W, C); name another layer")
     lower, upper, whole = _parts(model, tensor)
-    maps, run = [], Runner(lower)
+    wanted = np.asarray(labels)[:, None] if np.ndim(labels) == 1 else np.asarray(labels)
+    found = np.zeros((*wanted.shape, *tensor.shape[1:3]), np.float32)
     for start in range(0, len(images), BATCH):
-        pixels = np.asarray(images[start : start + BATCH], np.float32)
-        features = np.asarray(run(pixels)[0], np.float32)
+        part = slice(start, start + BATCH)
+        pixels = np.asarray(images[part], np.float32)
+        features = few(lower, [pixels])
         more = [keras.ops.convert_to_tensor(pixels)] if whole else []
-        logit = _logit(upper, np.asarray(labels[start : start + BATCH]), more)
-        slopes = gradient(logit, features).mean(axis=(1, 2), keepdims=True)
-        maps.append(np.maximum((features * slopes).sum(axis=-1), 0))
-    found = np.concatenate(maps) if maps else np.zeros((0, *tensor.shape[1:3]), np.float32)
-    peak = found.max(axis=(1, 2), keepdims=True, initial=0)
+        for column in range(wanted.shape[1]):
+            slopes = gradient(_logit(upper, wanted[part, column], more), features).mean(axis=(1, 2), keepdims=True)
+            found[part, column] = np.maximum((features * slopes).sum(axis=-1), 0)
+    peak = found.max(axis=(-2, -1), keepdims=True, initial=0)
     scaled: np.ndarray = np.divide(found, peak, out=np.zeros_like(found), where=peak > 0)
-    return scaled
+    return scaled if np.ndim(labels) == 2 else scaled[:, 0]
 
 
 def gradient(function: _Scalar, at: np.ndarray) -> np.ndarray:

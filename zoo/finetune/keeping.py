@@ -14,7 +14,7 @@ from zoo.finetune.features import predict
 from zoo.finetune.head import CLASSIFIER
 from zoo.finetune.pictures import Pictures
 from zoo.finetune.scratch import Scratch
-from zoo.finetune.strategies import BOTTLENECK, Task
+from zoo.finetune.strategies import BOTTLENECK, Outcome, Task, predicted
 
 GIVEN_UP = 0.05
 """Share of the new images that may be lost so that old classes are not taken for new ones."""
@@ -37,8 +37,7 @@ class OldClasses:
         if task.old is None:
             raise ValueError("the plan keeps no classes")
         self._task, self._old = task, task.old
-        answers = task.old.at(1.0)(task.pool.plain(BOTTLENECK, task.validation))
-        self._said = answers.argmax(axis=1)
+        self._said = task.old.at(1.0)(task.pool.plain(BOTTLENECK, task.validation)).argmax(axis=1)
         self._images: Pictures | None = None
         if data is not None:
             dataset = data_module.index(data, trained=False, progress=task.progress)
@@ -52,7 +51,7 @@ class OldClasses:
             self._labels = np.array(found)[dataset.labels]
             self._before = (self._answers(base.model) == self._labels).mean()
 
-    def balance(self, model: keras.Model) -> float:
+    def balance(self, outcome: Outcome) -> float:
         """Takes from the new classes what they have too much; returns by how much their logits were lowered.
 
         Trained on images of new classes alone, a network says `new` to everything (1905.13260). Their logits are
@@ -62,19 +61,19 @@ class OldClasses:
         new = task.validation[task.labels[task.validation] >= number]
         if not len(new):
             return 0.0
-        logits = np.log(np.maximum(predict(model, task.images, new), 1e-30))
+        logits = np.log(np.maximum(predicted(task, outcome, new), 1e-30))
         margins = logits[:, number:].max(axis=1) - logits[:, :number].max(axis=1)
         shift = max(0.0, float(np.quantile(margins, GIVEN_UP, method="lower")) - 1e-3)
-        layer = model.get_layer(CLASSIFIER)
+        layer = outcome.model.get_layer(CLASSIFIER)
         bias = np.array(keras.ops.convert_to_numpy(layer.bias))
         bias[number:] -= shift
         layer.bias.assign(bias)
         return shift
 
-    def compare(self, model: keras.Model, shift: float) -> dict[str, Any]:
+    def compare(self, outcome: Outcome, shift: float) -> dict[str, Any]:
         """Returns how the old classes fare in the trained model, and how the new ones do, after `balance`."""
         task, number = self._task, len(self._old.names)
-        probabilities = predict(model, task.images, task.validation)
+        probabilities = predicted(task, outcome, task.validation)
         labels = task.labels[task.validation]
         new = labels >= number
         found: dict[str, Any] = {
@@ -89,7 +88,7 @@ class OldClasses:
             f"Kept classes: {known}among the {number} old ones, the answer is as before on {found['agreement']:.1%}"
         )
         if self._images is not None:
-            after = self._answers(model)
+            after = self._answers(outcome.model)
             found["old_images"] = len(self._labels)
             found["accuracy_old_before"] = float(self._before)
             found["accuracy_old_after"] = float((after == self._labels).mean())

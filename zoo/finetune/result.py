@@ -15,9 +15,10 @@ import numpy as np
 from zoo import library
 from zoo.errors import FormatError, ZooError
 from zoo.finetune import data as data_module
-from zoo.finetune.features import predict
+from zoo.finetune.features import few, predict
 from zoo.finetune.folder import COLUMNS, MODEL, write_csv, write_json
 from zoo.finetune.metrics import measure
+from zoo.finetune.strategies import predicted
 from zoo.schema import Preprocessing
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Ending:
 
         model, task, plan, parts = self.outcome.model, self.task, self.task.plan, self.parts
         labels = task.labels
-        self.answers = predict(model, task.images, parts.validation)
+        self.answers = predicted(task, self.outcome, parts.validation)
         found = calibration.calibrate(self.answers, labels[parts.validation], seed=plan.seed)
         if plan.calibrate:
             model = calibration.apply(model, found.temperature)
@@ -69,8 +70,7 @@ class Ending:
             score = {**self.folds.summary(), "of": "plan"}
         test = None
         if len(parts.test):
-            answers = predict(model, task.images, parts.test)
-            test = {"images": len(parts.test), **self._figures(answers, parts.test)}
+            test = {"images": len(parts.test), **self._figures(predict(model, task.images, parts.test), parts.test)}
         return model, {
             **self._figures(self.answers, parts.validation),
             "model": self.base.name,
@@ -119,7 +119,7 @@ class Ending:
             **self.base.facts,
         }
         library.export(model, folder / MODEL, facts)
-        self._check(folder / MODEL, model)
+        self._check(folder / MODEL)
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "plan.json", self.task.plan.as_json())
         split = [
@@ -139,10 +139,10 @@ class Ending:
             folder,
         )  # fmt: skip
 
-    def _check(self, path: Path, model: keras.Model) -> None:
+    def _check(self, path: Path) -> None:
         again = keras.saving.load_model(path, safe_mode=True, compile=False)
-        some = self.parts.validation[:8]
-        worst = float(np.abs(predict(model, self.task.images, some) - predict(again, self.task.images, some)).max())
+        found = few(again, [self.task.images(self.parts.validation[:8])])
+        worst = float(np.abs(found - self.answers[:8]).max())
         if not worst < 1e-4:
             raise ZooError(
                 f"{path.name}: the saved model gives other probabilities (by {worst:.1e}); please report this"

@@ -181,6 +181,7 @@ class Work:
         scratch: Scratch,
         progress: bool,
     ) -> None:
+        from zoo.finetune.features import Extraction
         from zoo.finetune.pictures import Pictures
         from zoo.finetune.store import Store
 
@@ -190,6 +191,7 @@ class Work:
         self.elsewhere: tuple[Cluster, tuple[Any, ...]] | None = None
         self.images = Pictures(dataset, base.preprocessing, scratch, progress)
         self.store = Store(about=base.preprocessing.model_dump_json())
+        self.features = Extraction(base.model, self.images, dataset.digests, self.store, wishes.seed, progress)
         self.classes, self.labels = dataset.classes, dataset.labels
         if wishes.keep_classes and base.labels is not None:
             import numpy as np
@@ -212,10 +214,7 @@ class Work:
         from zoo.finetune.survey import survey
         from zoo.finetune.train import gpu_precision
 
-        found, speed = survey(
-            self.base.model, self.images, self.dataset.digests, self.labels, self.parts.training, self.store,
-            self.wishes.seed, self.progress,
-        )  # fmt: skip
+        found, speed = survey(self.features, self.labels, self.parts.training)
         situation = decide.Situation(
             self.dataset,
             (len(self.parts.training), len(self.parts.validation), len(self.parts.test)),
@@ -253,7 +252,7 @@ class Work:
             parts.validation,
             len(self.classes),
             plan,
-            prepare(model, self.images, self.dataset.digests, plan, trained, held, self.store, self.progress),
+            prepare(self.features, plan, trained, held),
             Checkpoint(None) if run is None else run.checkpoint(),
             (lambda row: None) if run is None else run.log(),
             old,
@@ -278,7 +277,7 @@ class Work:
             layer.trainable = layer.name not in fixed
         seconds = {"features": round(prepared - self.started, 2), "training": round(time.monotonic() - prepared, 2)}
         ending = result.Ending(self.base, self.dataset, self.classes, self.parts, task, outcome, folds, self.command)
-        judged = None if kept is None else kept.compare(outcome.model, kept.balance(outcome.model))
+        judged = None if kept is None else kept.compare(outcome, kept.balance(outcome))
         model, metrics = ending.measure(seconds, judged)
         seconds["all"] = round(time.monotonic() - self.started, 2)
         run.end(lambda place: ending.write(place, model, metrics))

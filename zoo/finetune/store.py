@@ -1,7 +1,7 @@
 """Features on disk: computed once for the same images, network, cut and augmentation, and mapped when read.
 
-Each entry is a folder in the cache, `features/KEY`, with one file per output and `entry.json`, which says how much of
-it is done: a pass that was killed goes on where it stopped.
+Each entry is a folder in the cache, `features/KEY`, with the values of one tensor and `entry.json`, which says how much
+of it is done: a pass that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from zoo.finetune.scratch import reserve
 if TYPE_CHECKING:
     import keras
 
-VERSION = 1
+VERSION = 2
 """Of what is stored; entries of another one are not found."""
 BUDGET = 16 * 2**30
 """Bytes of one entry at most, and never more than half of what is free."""
 KEPT = 8 * 2**30
 """Bytes that stay after a run; the entries used last are kept."""
+VALUES = "values.bin"
 SAVE = 2.0
 """Seconds between two notes of how much is done."""
 
@@ -41,13 +42,13 @@ class Entry:
     """An open entry.
 
     Args:
-        arrays: one per output, mapped.
+        array: one row per image, mapped.
         done: how many batches are there.
         path: of its note.
         facts: what the note holds besides.
     """
 
-    arrays: list[np.ndarray]
+    array: np.ndarray
     done: int
     path: Path
     facts: dict[str, Any]
@@ -61,9 +62,8 @@ class Entry:
 
     def save(self) -> None:
         """Notes what is there, after it is on the disk."""
-        for array in self.arrays:
-            if isinstance(array, np.memmap):
-                array.flush()
+        if isinstance(self.array, np.memmap):
+            self.array.flush()
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text(json.dumps({**self.facts, "done": self.done}))
         os.replace(temporary, self.path)
@@ -115,15 +115,13 @@ class Store:
         return hashlib.sha256(about.encode()).hexdigest()[:32]
 
     @contextlib.contextmanager
-    def open(
-        self, key: str, shapes: list[tuple[int, ...]], dtypes: Callable[[], list[Any]], batches: int
-    ) -> Iterator[Entry]:
+    def open(self, key: str, shape: tuple[int, ...], dtype: Callable[[], Any], batches: int) -> Iterator[Entry]:
         """Gives an entry, to be filled from where it ends; two processes fill it one after the other.
 
         Args:
             key: what `key` gave.
-            shapes: of the outputs.
-            dtypes: gives their types, where the entry is new.
+            shape: (images, ...).
+            dtype: gives the type, where the entry is new.
             batches: how many make it whole.
 
         Raises:
@@ -131,46 +129,38 @@ class Store:
         """
         folder = self.folder / key
         with cache.lock(folder):
-            entry = self._there(folder, shapes, batches) or self._new(folder, shapes, dtypes())
+            entry = self._there(folder, shape, batches) or self._new(folder, shape, np.dtype(dtype()))
             try:
                 yield entry
             finally:
                 entry.save()
 
-    def _there(self, folder: Path, shapes: list[tuple[int, ...]], batches: int) -> Entry | None:
+    def _there(self, folder: Path, shape: tuple[int, ...], batches: int) -> Entry | None:
         path = folder / "entry.json"
         try:
             facts = json.loads(path.read_text())
-            done, types = facts.pop("done"), [np.dtype(name) for name in facts["dtypes"]]
-            if not 0 <= done <= batches or facts["shapes"] != [list(shape) for shape in shapes]:
+            done, dtype = facts.pop("done"), np.dtype(facts["dtype"])
+            if not 0 <= done <= batches or facts["shape"] != list(shape):
                 return None
-            files = [folder / f"{number}.bin" for number in range(len(shapes))]
-            arrays: list[np.ndarray] = [
-                np.memmap(file, kind, "r" if done == batches else "r+", shape=shape)
-                for file, kind, shape in zip(files, types, shapes, strict=True)
-            ]
+            array: np.ndarray = np.memmap(folder / VALUES, dtype, "r" if done == batches else "r+", shape=shape)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # damaged, or of another kind: made anew
-        return Entry(arrays, done, path, facts)
+        return Entry(array, done, path, facts)
 
-    def _new(self, folder: Path, shapes: list[tuple[int, ...]], dtypes: list[Any]) -> Entry:
-        arrays: list[np.ndarray] = []
-        total = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in zip(shapes, dtypes, strict=True))
+    def _new(self, folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Entry:
+        size = int(np.prod(shape)) * dtype.itemsize
         try:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            for number, (shape, kind) in enumerate(zip(shapes, dtypes, strict=True)):
-                path = folder / f"{number}.bin"
-                reserve(path, int(np.prod(shape)) * np.dtype(kind).itemsize)
-                arrays.append(np.memmap(path, kind, "r+", shape=shape))
+            reserve(folder / VALUES, size)
+            array: np.ndarray = np.memmap(folder / VALUES, dtype, "r+", shape=shape)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise DataError(
-                f"{self.folder}: no room for {total / 2**30:.1f} GiB of features ({error.strerror or error}); set "
+                f"{self.folder}: no room for {size / 2**30:.1f} GiB of features ({error.strerror or error}); set "
                 f"ZOO_HOME to a folder with more room, or use fewer images"
             ) from error
-        facts = {"shapes": [list(shape) for shape in shapes], "dtypes": [np.dtype(kind).name for kind in dtypes]}
-        return Entry(arrays, 0, folder / "entry.json", facts)
+        return Entry(array, 0, folder / "entry.json", {"shape": list(shape), "dtype": dtype.name})
 
     def prune(self, kept: int = KEPT) -> None:
         """Removes the entries that were used longest ago, until `kept` bytes are left."""

@@ -15,15 +15,16 @@ from zoo.finetune import augment, cuts, devices, fits, linear, optimize
 from zoo.finetune import head as head_module
 from zoo.finetune.batches import Batches
 from zoo.finetune.decide import HEAD_RATE, HEAD_STEPS
-from zoo.finetune.features import Images, Pool, collect, depths, view_kinds
+from zoo.finetune.features import Extraction, Images, Pool, collect, depths, few, predict, view_kinds
 from zoo.finetune.head import Head, Old, attach
 from zoo.finetune.plan import Plan
 from zoo.finetune.state import Checkpoint
-from zoo.finetune.store import Store
 from zoo.finetune.train import HeldOut, Settings, compile_model, fit, freeze, set_precision
 
 BOTTLENECK = "bottleneck"
 CUT = "cut"
+ROWS = 4096
+"""Images whose features go through a classifier at once."""
 _Value = TypeVar("_Value")
 
 
@@ -76,32 +77,37 @@ class Outcome:
         model: RGB 0..255 (N, H, W, 3) in, probabilities (N, classes) float32 out.
         found: what was chosen on the way, for metrics.json.
         history: one row per epoch.
+        reads: name in the pool -> the model's own tensor of these values, where it reads images through no other.
     """
 
     model: keras.Model
     found: dict[str, Any]
     history: list[dict[str, Any]] = field(default_factory=list)
+    reads: dict[str, Any] = field(default_factory=dict)
 
 
-def prepare(
-    base: keras.Model,
-    images: Images,
-    digests: tuple[str, ...],
-    plan: Plan,
-    trained: np.ndarray,
-    held: np.ndarray,
-    store: Store,
-    progress: bool,
-) -> Pool:
+def prepare(work: Extraction, plan: Plan, trained: np.ndarray, held: np.ndarray) -> Pool:
     """Computes what a plan's frozen part gives, once, for all folds and phases."""
+    base = work.base
     tensors = depths(base) if plan.strategy == "linear" else {BOTTLENECK: heads.bottleneck(base)}
     if plan.strategy == "blocks" and plan.cached:
         tensors[CUT] = heads.find(base, _set(plan.cut))
-    kinds = view_kinds(plan.augmentation, plan.views)
-    return collect(
-        tensors, base, images, digests, trained=trained, held=held, kinds=kinds, store=store, seed=plan.seed,
-        progress=progress,
-    )  # fmt: skip
+    return collect(work, tensors, trained=trained, held=held, kinds=view_kinds(plan.augmentation, plan.views))
+
+
+def predicted(task: Task, outcome: Outcome, positions: np.ndarray) -> np.ndarray:
+    """Returns what a strategy's model says of images: (len(positions), classes).
+
+    Where it reads nothing but features that are there, they are not computed again.
+    """
+    if not outcome.reads or (np.maximum(task.pool.where, task.pool.where_held)[positions] < 0).any():
+        return predict(outcome.model, task.images, positions)
+    top = keras.Model(list(outcome.reads.values()), outcome.model.output)
+    found = [
+        few(top, [task.pool.plain(name, positions[start : start + ROWS]) for name in outcome.reads])
+        for start in range(0, len(positions), ROWS)
+    ]
+    return np.concatenate(found)
 
 
 def train_linear(task: Task) -> Outcome:
@@ -125,7 +131,7 @@ def train_linear(task: Task) -> Outcome:
         "cross_validation": score
         and {"accuracy": score.mean, "deviation": score.deviation, "folds": score.folds, "compared": solution.tried},
     }
-    return Outcome(model, found)
+    return Outcome(model, found, reads={name: tensors[name] for name in solution.groups})
 
 
 def train_head(task: Task) -> Outcome:
@@ -133,7 +139,8 @@ def train_head(task: Task) -> Outcome:
     views, compared = _choose(task)
     head, rows = fit_head(task, views, _last(task))
     found = {"augmentation": _used(task.pool.kinds, views), "views_compared": compared}
-    return Outcome(attach(task.base, heads.bottleneck(task.base), head.folded()), found, rows)
+    bottleneck = heads.bottleneck(task.base)
+    return Outcome(attach(task.base, bottleneck, head.folded()), found, rows, {BOTTLENECK: bottleneck})
 
 
 def train_deep(task: Task) -> Outcome:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.finetune.features import Extraction, Images, depths
-from zoo.finetune.store import Store
+from zoo.finetune.features import Extraction, depths
 
 if TYPE_CHECKING:
     from zoo.finetune.likeness import Likeness
@@ -17,35 +16,16 @@ SAMPLE = 300
 ALL = 1000
 
 
-def survey(
-    model: Any,
-    images: Images,
-    digests: tuple[str, ...],
-    labels: np.ndarray,
-    positions: np.ndarray,
-    store: Store,
-    seed: int,
-    progress: bool,
-) -> tuple[Likeness | None, float | None]:
+def survey(work: Extraction, labels: np.ndarray, positions: np.ndarray) -> tuple[Likeness | None, float | None]:
     """Returns how well the network's features tell the classes apart, and how many images it takes a second.
 
     Args:
-        model: the network.
-        images: positions -> images.
-        digests: what tells each image, for the store.
+        work: the network and the images; its seed decides the sample.
         labels: (N,) integers.
         positions: of the images to train on.
-        store: where the features are held.
-        seed: decides the sample.
-        progress: show a bar on a terminal.
     """
-    import keras
-
     from zoo.finetune import likeness, linear
 
-    sample = positions if len(positions) < ALL else positions[linear.subset(labels[positions], seed, SAMPLE)]
-    tensors = depths(model)
-    work = Extraction(keras.Model(model.input, list(tensors.values())), images, digests, store, seed, progress)
-    arrays = work(sample, 0, ())
-    features = {name: np.asarray(array, np.float32) for name, array in zip(tensors, arrays, strict=True)}
-    return likeness.measure(features, labels[sample], seed=seed), work.speed
+    sample = positions if len(positions) < ALL else positions[linear.subset(labels[positions], work.seed, SAMPLE)]
+    features = {name: np.asarray(array, np.float32) for name, array in work(depths(work.base), sample).items()}
+    return likeness.measure(features, labels[sample], seed=work.seed), work.speed

@@ -236,7 +236,7 @@ def _heats(record: Record, pixels: np.ndarray, *labels: np.ndarray) -> tuple[lis
     from zoo.finetune.gradcam import gradcam
 
     try:
-        maps = gradcam(record.model, np.concatenate([pixels] * len(labels)), np.concatenate(labels))
+        maps = gradcam(record.model, pixels, np.stack(labels, axis=1))
     except UsageError as error:
         return [], str(error).split(";")[0]  # what follows is advice for callers of gradcam
-    return np.split(maps, len(labels)), ""
+    return list(maps.swapaxes(0, 1)), ""
