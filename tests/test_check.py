@@ -238,7 +238,7 @@ def test_the_networks_own_outputs_count() -> None:
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     import os
 
-    command = [sys.executable, "-m", "zoo.cli", "check", *arguments]
+    command = [sys.executable, "-m", "zoo", "check", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
 
 

@@ -13,6 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from zoo.cli import cli
 
 Run = subprocess.CompletedProcess[str]
 Zoo = Callable[..., Run]
@@ -147,6 +150,14 @@ def test_light_commands_import_nothing_heavy(command: list[str]) -> None:
     run = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
     assert run.stdout
     assert run.stderr.split() == []
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "eff*"], ["info", "open-nsfw"]])
+def test_the_commands_asked_most_answer_without_click_and_the_same(command: list[str]) -> None:
+    code = "import sys\nfrom zoo.main import main\ntry:\n    main()\nfinally:\n    print('click' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
+    parsed = CliRunner().invoke(cli, command)
+    assert run.stdout == f"{parsed.stdout}False\n"
 
 
 def test_info_shows_unknown_facts_as_unknown(zoo: Zoo) -> None:
@@ -293,7 +304,8 @@ def test_ctrl_c_ends_with_130_and_one_line(tmp_path: Path) -> None:
 
 
 FAULTY = """
-from zoo.cli import cli, main
+from zoo.cli import cli
+from zoo.main import main
 @cli.command()
 def boom():
     raise RuntimeError("one\\ntwo")

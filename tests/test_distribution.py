@@ -80,7 +80,7 @@ def test_an_installed_wheel_has_the_command_and_types_and_no_tests(wheel: Path) 
     assert "zoo/py.typed" in names
     assert not [name for name in names if name.startswith("tests") or "__pycache__" in name]
     (entry_points,) = [name for name in names if name.endswith("entry_points.txt")]
-    assert b"zoo = zoo.cli:main" in archive.read(entry_points)
+    assert b"zoo = zoo.main:main" in archive.read(entry_points)
     assert [name for name in names if name.endswith("licenses/LICENSE")]
 
 

@@ -148,7 +148,7 @@ PREPARED = [
 
 
 def new(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zoo.cli", "new", *arguments]
+    command = [sys.executable, "-m", "zoo", "new", *arguments]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ})
 
 

@@ -229,7 +229,7 @@ def test_a_former_name_works_on_with_a_warning_and_is_not_listed(users: Path) ->
 
 
 def test_the_command_line_says_once_that_a_name_has_changed(python: str) -> None:
-    code = "import sys; sys.argv = ['zoo', 'info', 'inceptionresnetv1.pytorchcv']; from zoo.cli import main; main()"
+    code = "import sys; sys.argv = ['zoo', 'info', 'inceptionresnetv1.pytorchcv']; from zoo.main import main; main()"
     done = in_process(python, code)
     assert done.returncode == 0
     assert done.stdout.startswith("name: inception-resnet-v1.pytorchcv")

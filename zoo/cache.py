@@ -23,7 +23,6 @@ import functools
 import hashlib
 import os
 import platform
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -47,6 +46,23 @@ def home() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("zoo", appauthor=False)
+
+
+def data_home() -> Path:
+    """Returns the folder of what the user added: $ZOO_HOME, else `zoo` in the platform's folder for data.
+
+    The platform's cache folder, where everything else lies, may be emptied at any time.
+    """
+    if os.environ.get("ZOO_HOME"):
+        return home()
+    import platformdirs
+
+    return platformdirs.user_data_path("zoo", appauthor=False)
+
+
+def registries_dir() -> Path:
+    """Returns where other people's registries are noted and kept; it is there once one was added."""
+    return data_home() / "registries"
 
 
 def files_dir() -> Path:
@@ -259,7 +275,7 @@ def megabytes(count: int) -> str:
 
 def owner() -> str:
     """Returns a new unique mark, `<machine>-<process>-<random>`, that says who made a temporary name."""
-    return f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f"{_machine()}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def abandoned(path: Path, mark: str) -> bool:

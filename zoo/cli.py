@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
-import warnings
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from zoo import __version__
-from zoo.cli_facts import card_facts, rows, told
+from zoo.cli_facts import card_facts, described, listed, told
 from zoo.cli_given import preprocessing_options
 from zoo.cli_options import as_json_option, offline_option
-from zoo.errors import ZooError, ZooWarning
+from zoo.main import complain
 
 SECTIONS = {
     "Find a model": ("list", "search", "info", "diff", "plot"),
@@ -41,7 +39,6 @@ ELSEWHERE = {
     "search": "zoo.cli_find:search",
 }
 """Commands with modules of their own, imported when one is asked for."""
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 sandbox_option = click.option(
     "--sandbox/--no-sandbox",
@@ -113,16 +110,9 @@ def cli(ctx: click.Context) -> None:
 @as_json_option
 def list_(pattern: str, columns: str | None, as_json: bool, **conditions: Any) -> None:
     """List the models whose name fits PATTERN (shell wildcards)."""
-    from zoo import index, show
-
     for key, unit in (("max_params", 1e6), ("min_top1", 0.01)):
         conditions[key] = None if conditions[key] is None else conditions[key] * unit
-    found = index.select(rows(), pattern, **conditions)
-    if as_json:
-        click.echo(show.as_json([card_facts(row["name"]) for row in found]))
-    else:
-        chosen = columns.split(",") if columns else show.MODEL_COLUMNS
-        click.echo(show.models(found, show.width(), chosen))
+    click.echo(listed(pattern, columns.split(",") if columns else None, as_json=as_json, **conditions))
 
 
 @cli.command()
@@ -131,15 +121,12 @@ def list_(pattern: str, columns: str | None, as_json: bool, **conditions: Any) -
 @as_json_option
 def info(name: str, bibtex: bool, as_json: bool) -> None:
     """Show everything that is known about a model, with sources."""
-    from zoo import show
-
-    facts = card_facts(name)
     if bibtex:
         from zoo import cite
 
-        click.echo(cite.bibtex(facts))
-        return
-    click.echo(show.as_json(facts) if as_json else show.card(facts, show.width()))
+        click.echo(cite.bibtex(card_facts(name)))
+    else:
+        click.echo(described(name, as_json=as_json))
 
 
 @cli.command()
@@ -298,58 +285,18 @@ def demo(output: str) -> None:
     run(Path(output), click.echo)
 
 
-def main() -> NoReturn:
-    """Runs the command line and ends the process with its exit code."""
-    from zoo.quiet import silence
+def run() -> int:
+    """Runs the command that the process was started with; returns its exit code.
 
-    silence()
-    warnings.filterwarnings("always", category=ZooWarning)
-    warnings.showwarning = _warn
+    Raises:
+        KeyboardInterrupt: the user ended it.
+    """
     try:
         # click returns an exit code where --help or a failed write ends it early, else the command's None
-        code = cli.main(prog_name="zoo", standalone_mode=False)
-        sys.stdout.flush()
-    except (click.Abort, KeyboardInterrupt):
-        if sys.stderr.isatty():
-            click.echo(err=True)  # the terminal shows ^C
-        code = _complain("interrupted", INTERRUPTED)
+        return cli.main(prog_name="zoo", standalone_mode=False) or 0
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "zoo"
-        code = _complain(f"{error.format_message()} (`{where} --help` shows how)", error.exit_code)
-    except ZooError as error:
-        code = _complain(str(error), error.exit_code)
-    except BrokenPipeError:
-        code = _reader_left()
-    except Exception as error:
-        if os.environ.get("ZOO_DEBUG") == "1":
-            raise
-        code = _complain(f"unexpected {type(error).__name__}: {error}; ZOO_DEBUG=1 shows the traceback", 1)
-    sys.exit(code)
-
-
-def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Prints what zoo itself warns of as one line, once; of others' only what the user asked to see."""
-    text = str(message) if issubclass(category, ZooWarning) else warnings.formatwarning(message, category, *where[:2])
-    if text not in _warned:
-        _warned.add(text)
-        click.echo("zoo: " + " ".join(text.split()) if issubclass(category, ZooWarning) else text, err=True)
-
-
-_warned: set[str] = set()
-
-
-def _complain(text: str, code: int) -> int:
-    """Prints one line, whatever the text holds."""
-    click.echo("zoo: " + " ".join(text.split()), err=True)
-    return code
-
-
-def _reader_left() -> int:
-    """`zoo list | head` is no error; pointing stdout elsewhere keeps Python from complaining when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
-
-
-if __name__ == "__main__":
-    main()
+        return complain(f"{error.format_message()} (`{where} --help` shows how)", error.exit_code)

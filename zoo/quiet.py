@@ -7,17 +7,16 @@ temporary file, which is shown if the import fails. Whoever sets TF_CPP_MIN_LOG_
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _silenced = False
@@ -34,14 +33,20 @@ def silence() -> None:
         sys.meta_path.insert(0, _TensorFlow())
 
 
-class _TensorFlow(MetaPathFinder):
-    """Runs the first import of tensorflow, whichever module asks for it, with file descriptor 2 set aside."""
+class _TensorFlow:
+    """Runs the first import of tensorflow, whichever module asks for it, with file descriptor 2 set aside.
+
+    A finder for sys.meta_path. Python's own base class of finders, and what is imported below when it is needed, would
+    take longer than `zoo list` itself.
+    """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if name != "tensorflow":
             return None
+        import importlib.util
+
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
@@ -51,6 +56,8 @@ class _TensorFlow(MetaPathFinder):
         def quietly(module: ModuleType) -> None:
             with _stderr_aside():
                 run(module)
+            import logging
+
             # Its Python side has a log of its own, which tells users how to write tf.functions.
             logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
@@ -70,6 +77,8 @@ def converting() -> Iterator[None]:
 
 @contextmanager
 def _stderr_aside() -> Iterator[None]:
+    import tempfile
+
     try:
         terminal = os.dup(2)
     except OSError:  # started without a stderr: nothing to keep clean

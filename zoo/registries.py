@@ -42,7 +42,7 @@ class Registry:
         source: as the user wrote it.
         kind: folder, git, web, hub or package.
         pin: what says which state of the source this is: a commit, a sha256, a version; nothing for a folder.
-        root: the folder that is read; relative to `home()` for what is kept there.
+        root: the folder that is read; relative to `cache.registries_dir()` for what is kept there.
         updated: when it was added or last fetched, UTC.
     """
 
@@ -56,19 +56,7 @@ class Registry:
     @property
     def folder(self) -> Path:
         """The folder that is read."""
-        return home() / self.root
-
-
-def home() -> Path:
-    """Returns where registries are noted and kept: $ZOO_HOME/registries, else in the platform's folder for data.
-
-    The platform's cache folder, where everything else lies, may be emptied at any time.
-    """
-    if os.environ.get("ZOO_HOME"):
-        return cache.home() / "registries"
-    import platformdirs
-
-    return platformdirs.user_data_path("zoo", appauthor=False) / "registries"
+        return cache.registries_dir() / self.root
 
 
 def added() -> list[Registry]:
@@ -77,7 +65,7 @@ def added() -> list[Registry]:
     Raises:
         CardError: the list of them is damaged.
     """
-    path = home() / STATE
+    path = cache.registries_dir() / STATE
     try:
         found = json.loads(path.read_bytes())["registries"]
         return sorted((Registry(**facts) for facts in found), key=lambda registry: registry.name)
@@ -240,7 +228,7 @@ def add(source: str, name: str | None = None) -> tuple[Registry, int]:
     """
     from zoo import registry_sources
 
-    with cache.lock(home() / STATE):
+    with cache.lock(cache.registries_dir() / STATE):
         taken = {registry.name for registry in added()}
         parsed = registry_sources.parse(source)
         chosen = _name(name or parsed.suggested, source, taken, asked=name is not None)
@@ -265,7 +253,7 @@ def update(name: str | None = None) -> list[tuple[Registry, Registry, int]]:
     from zoo import registry_sources
 
     done = []
-    with cache.lock(home() / STATE):
+    with cache.lock(cache.registries_dir() / STATE):
         for old in [_find(name)] if name is not None else added():
             parsed = registry_sources.parse(old.source, kind=old.kind)
             new, count = _settle(replace(old, updated=""), registry_sources.fetch(parsed, old.name))
@@ -281,7 +269,7 @@ def remove(name: str) -> Registry:
     Raises:
         UsageError: there is no registry of this name.
     """
-    with cache.lock(home() / STATE):
+    with cache.lock(cache.registries_dir() / STATE):
         old = _find(name)
         _write([registry for registry in added() if registry.name != name])
         _drop(old)
@@ -297,7 +285,7 @@ def _settle(registry: Registry, fetched: Any) -> tuple[Registry, int]:
     else:
         root = Path(registry.name) / fetched.key
         with contextlib.ExitStack() as stack:
-            temporary = stack.enter_context(cache.atomic_folder(home() / root))
+            temporary = stack.enter_context(cache.atomic_folder(cache.registries_dir() / root))
             for path, content in fetched.files.items():
                 (temporary / path).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / path).write_bytes(content)
@@ -309,7 +297,7 @@ def _settle(registry: Registry, fetched: Any) -> tuple[Registry, int]:
 
 def _write(registries: list[Registry]) -> None:
     ordered = sorted(registries, key=lambda registry: registry.name)
-    with cache.atomic_file(home() / STATE) as temporary:
+    with cache.atomic_file(cache.registries_dir() / STATE) as temporary:
         temporary.write_text(json.dumps({"registries": [asdict(found) for found in ordered]}, indent=1), "utf-8")
 
 

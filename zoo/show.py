@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -186,6 +185,8 @@ def _wrapped(start: str, text: str, limit: int | None) -> list[str]:
     """Breaks a long fact over lines that hang under its beginning; a file or a pipe gets it on one line."""
     if limit is None:
         return [start + " ".join(text.split("\n"))]
+    import textwrap
+
     under = " " * (len(start) - len(start.lstrip()) + 2)
     return textwrap.wrap(
         start + text, max(30, limit), subsequent_indent=under, break_long_words=False, break_on_hyphens=False
