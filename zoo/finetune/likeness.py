@@ -116,10 +116,13 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
 def _decompose(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the squared singular values (r,) of the features, and the squared parts (r, classes) of the targets
     along their left singular vectors; scaled to a mean of 1, which changes nothing in the evidence."""
-    if len(rows) < rows.shape[1]:
-        # R' of the smaller square has the singular values and, turned by Q, the left vectors of the whole.
-        rows = np.asarray(np.linalg.qr(rows.T, mode="r")).T
-    left, values, _ = np.linalg.svd(rows, full_matrices=False)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # the sample is small: threads gain little, and lose much where they have to wait
+        if len(rows) < rows.shape[1]:
+            # R' of the smaller square has the singular values and, turned by Q, the left vectors of the whole.
+            rows = np.asarray(np.linalg.qr(rows.T, mode="r")).T
+        left, values, _ = np.linalg.svd(rows, full_matrices=False)
     kept = values > (values[0] * max(rows.shape) * np.finfo(np.float64).eps if len(values) else 0)
     squared = values[kept] ** 2
     return squared / max(squared.mean(), np.finfo(np.float64).tiny) if len(squared) else squared, (
