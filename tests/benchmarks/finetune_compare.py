@@ -45,9 +45,10 @@ def zoo_run(by: str, data: Path, test: Path, classes: list[str], seed: int, args
 
     strategy = by.partition("-")[2] or "auto"
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
-        home, models = Path(folder) / "home", cache.models_dir()
+        home, known = Path(folder) / "home", cache.home()
         home.mkdir()
-        (home / "models").symlink_to(models)
+        for name in ("models", "index"):
+            (home / name).symlink_to(known / name)
         os.environ["ZOO_HOME"] = str(home)  # a cache without features that an earlier run has computed
         started = time.process_time()
         result = zoo.finetune(MODEL, data, output=Path(folder) / "run", strategy=strategy, seed=seed, progress=False)

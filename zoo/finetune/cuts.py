@@ -17,8 +17,8 @@ def choose(model: keras.Model, share: float) -> str:
         UsageError: the network cannot be cut in two anywhere.
     """
     weighty = _weighty(model)
-    above = {point: _above(model, point, weighty) for point in points(model)}
-    enough = [point for point, number in above.items() if number >= share * (len(weighty) - 1)]
+    before = _before(model)
+    enough = [point for point in points(model) if _above(before, point, weighty) >= share * (len(weighty) - 1)]
     if not enough:
         raise UsageError(f"{model.name}: cannot be cut in a frozen and a trained part; use strategy='linear' or 'head'")
     return enough[-1]
@@ -58,16 +58,14 @@ def points(model: keras.Model) -> list[str]:
     """Returns the layers before the classifier after which the network can be cut, from input to output."""
     from zoo import heads
 
-    end = heads.classifier(model).operation.name
-    operations = [operation.name for operation in model.operations]
-    before = set(operations[: operations.index(end)])
+    before = set(_before(model))
     return [point for point in heads.cut_points(model) if point in before]
 
 
 def share_above(model: keras.Model, cut: str) -> float:
     """Returns which part of the convolution and dense layers lies above a cut, 0 to 1."""
     weighty = _weighty(model)
-    return _above(model, cut, weighty) / max(1, len(weighty))
+    return _above(_before(model), cut, weighty) / max(1, len(weighty))
 
 
 def blocks(model: keras.Model) -> dict[str, int]:
@@ -95,10 +93,14 @@ def _weighty(model: keras.Model) -> set[str]:
     return {operation.name for operation in model.operations if isinstance(operation, kinds)}
 
 
-def _above(model: keras.Model, cut: str, weighty: set[str]) -> int:
+def _before(model: keras.Model) -> list[str]:
+    """Names of what stands before the classifier, from input to output."""
     from zoo import heads
 
     end = heads.classifier(model).operation.name
     operations = [operation.name for operation in model.operations]
-    before = operations[: operations.index(end)]
+    return operations[: operations.index(end)]
+
+
+def _above(before: list[str], cut: str, weighty: set[str]) -> int:
     return sum(name in weighty for name in before[before.index(cut) + 1 :])
