@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,8 @@ def convert_files(
     sandbox: bool,
 ) -> tuple[keras.Model, Graph]:
     """Converts files that have no card; see `zoo.convert`. Returns the model and the Graph it was built from."""
+    if architecture is not None and formats.told(paths, format)[0] == "keras":
+        options = replace(options, weights_alone=True)
     if sandbox:
         from zoo.sandbox import read
 
@@ -311,8 +314,9 @@ def _graph_of(card: ModelCard, files: Mapping[str, Path], read: _Read) -> Graph:
         return _graph_of_weights(card, source, read(source.format, paths), paths[0].name)
     theano = None
     if isinstance(source, KerasSource):
-        if source.architecture is not None:
-            return _graph_of_weights(card, source, read(source.format, paths), paths[0].name)
+        if source.architecture is not None:  # the card knows the network, whatever else the file holds
+            arrays = read(source.format, paths, options=Options(weights_alone=True))
+            return _graph_of_weights(card, source, arrays, paths[0].name)
         theano = source.theano_kernels
     channels = 1 if inputs.channel_order == "gray" else 3
     options = Options(input_shape=(channels, *inputs.sides), until=source.until, theano_kernels=theano)

@@ -28,11 +28,11 @@ And restrictions, so that there is one way to say each thing:
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -47,24 +47,28 @@ class Param:
     Args:
         shape: as the Graph's nodes take it.
         stored: how the origin's file lays it out: `as is`; `HWIO` a convolution's kernel, `HWC1` a depthwise one's
-            (`HWC8` where it makes eight maps of each channel), `IO` a dense layer's and `rows, columns, channels` a
-            number for each place of a map, all as TensorFlow has them; a shape: the same numbers with fewer or more
-            axes of size 1; `ones`, or a number: not in the file, because it is that everywhere.
+            (`HWC8` where it makes eight maps of each channel), `HWG32` one of 32 groups as a depthwise one that makes
+            a group's maps of each channel, `IO` a dense layer's and `rows, columns, channels` a number for each place
+            of a map, all as TensorFlow has them; a shape: the same numbers with fewer or more axes of size 1; `ones`,
+            or a number: not in the file, because it is that everywhere.
         standardize: if given, the origin normalises the kernel before each use (weight standardisation): what makes
             one output gets mean 0 and variance 1, with this epsilon. It is done once, when the file's array is taken.
         turned: whether the file's kernel is turned by half a turn, as Theano's convolution does.
-        alias: its name in another form of the origin's file, if there is one.
+        experts: if given, the file has as many kernels, a flat row each; they stand side by side along the input
+            channels here, those of a depthwise convolution along its own.
     """
 
     shape: tuple[int, ...]
     stored: str | tuple[int, ...] | float = "as is"
     standardize: float | None = None
     turned: bool = False
-    alias: str = ""
+    experts: int = 0
 
     @property
     def shape_in_file(self) -> tuple[int, ...] | None:
         """Shape of the origin's array; None if there is none."""
+        if self.experts:
+            return self.experts, prod(self._one().shape_in_file or ())
         if self.stored == "ones" or isinstance(self.stored, float):
             return None
         if isinstance(self.stored, tuple):
@@ -72,10 +76,17 @@ class Param:
         if self.stored.startswith("HWC"):
             maps, (out, _, rows, columns) = int(self.stored[3:]), self.shape
             return rows, columns, out // maps, maps
+        if self.stored.startswith("HWG"):
+            groups, (out, channels, rows, columns) = int(self.stored[3:]), self.shape
+            return rows, columns, channels * groups, out // groups
         return tuple(self.shape[axis] for axis in _AXES[self.stored]) if self.stored in _AXES else self.shape
 
     def of(self, stored: np.ndarray) -> np.ndarray:
-        """Returns the origin's array as the Graph takes it: a view with its axes in order, or a standardised copy."""
+        """Returns the origin's array as the Graph takes it: a view with its axes in order, or a changed copy."""
+        if self.experts:
+            one = self._one()
+            kernels = [one.of(row.reshape(one.shape_in_file or ())) for row in stored]
+            return np.concatenate(kernels, axis=0 if self.shape[1] == 1 else 1)
         array = self._arranged(stored)
         array = array[:, :, ::-1, ::-1] if self.turned else array
         return array if self.standardize is None else _standardized(array, self.standardize)
@@ -84,11 +95,22 @@ class Param:
         """Returns the array of a parameter that is not in the file."""
         return np.full(self.shape, self.stored if isinstance(self.stored, float) else 1, np.float32)
 
+    def _one(self) -> Param:
+        """One of several kernels."""
+        out, channels, *window = self.shape
+        shape = (out // self.experts, 1, *window) if channels == 1 else (out, channels // self.experts, *window)
+        return replace(self, shape=shape, experts=0)
+
     def _arranged(self, stored: np.ndarray) -> np.ndarray:
         if isinstance(self.stored, tuple):
             return stored.reshape(self.shape)
         if isinstance(self.stored, str) and self.stored.startswith("HWC"):
             return stored.transpose(2, 3, 0, 1).reshape(self.shape)
+        if isinstance(self.stored, str) and self.stored.startswith("HWG"):
+            rows, columns, channels, maps = stored.shape
+            groups = int(self.stored[3:])
+            parts = stored.reshape(rows, columns, groups, channels // groups, maps)
+            return parts.transpose(2, 4, 3, 0, 1).reshape(self.shape)
         axes = _AXES.get(self.stored) if isinstance(self.stored, str) else None
         return stored if axes is None else stored.transpose(np.argsort(axes))
 
@@ -136,8 +158,7 @@ class Graph:
         unused: arrays the file held that the network does not use -> why; goes into the receipt.
         ignored: before binding, what the files of an architecture may hold besides: pattern of names (`AuxLogits.*`,
             as in `fnmatch`) -> why it is not used.
-        renamed: before binding, other names that files of an architecture may have for its arrays: regular expression
-            -> the Graph's own, both as `re.sub` takes them.
+        renamed: before binding, names that other files of the same network have for its arrays -> the Graph's own.
     """
 
     name: str
@@ -158,9 +179,7 @@ class Graph:
             return arrays
         found: dict[str, np.ndarray] = {}
         for name, array in arrays.items():
-            new = name
-            for pattern, replacement in self.renamed.items():
-                new = re.sub(pattern, replacement, new)
+            new = self.renamed.get(name, name)
             found[name if new in found or (new != name and new in arrays) else new] = array
         return found
 

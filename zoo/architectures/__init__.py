@@ -11,14 +11,18 @@ written with `zoo.architectures.net`.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
+import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
-from zoo.errors import UsageError
+from zoo.architectures.trunk import trunks
+from zoo.errors import FormatError, UsageError
 from zoo.graph import Graph, Param
 
 if TYPE_CHECKING:
@@ -42,6 +46,11 @@ FAMILIES = (
     "inception_v3",
     "inception_v4",
     "keras_applications",
+    "keras_dense",
+    "keras_efficientnet",
+    "keras_inception",
+    "keras_plain",
+    "keras_resnet",
     "mnasnet",
     "mobilenet",
     "mobilenet_v1",
@@ -71,6 +80,7 @@ FAMILIES = (
     "xception",
 )
 """Modules of this folder."""
+_CUT = "not in the file; the network gives the features that enter it"
 
 
 class _Family(Protocol):
@@ -149,6 +159,9 @@ def fit(
 ) -> Graph:
     """Returns the Graph that arrays without a card belong to, bound; dialect and classes are read off the arrays.
 
+    Where a file holds no weights of a classifier, or nothing but NaN for them, the Graph is without it, and gives the
+    features that entered it.
+
     Args:
         architecture: a variant, or `variant/dialect` where names alone cannot tell two dialects apart.
         arrays: name in the origin -> array.
@@ -160,14 +173,14 @@ def fit(
         FormatError: the arrays are not those of the architecture in any dialect.
     """
     variant, _, dialect = architecture.partition("/")
+    held = {name: array for name, array in arrays.items() if not _is_empty(array)}
     nearest: dict[str, Graph] = {}
     found: dict[str, Mapping[str, np.ndarray]] = {}
+    cut: set[str] = set()
     best = (len(arrays) + 1, 0)
     for key in [dialect] if dialect else dialects(variant):
-        graph = build(variant, key)
-        found[key] = named(variant, key, graph, arrays)
-        classes = classes_of(graph, found[key]) or 1000
-        graph = graph if classes == 1000 else build(variant, key, classes=classes)
+        graph, found[key], shortened = _fitted(variant, key, arrays, held, ignore or {})
+        cut |= {key} if shortened else set()
         distance = _distance(graph, found[key])
         if not nearest or distance <= best:
             nearest = {**(nearest if distance == best else {}), key: graph}
@@ -177,7 +190,44 @@ def fit(
         choices = " or ".join(f"{variant}/{key}" for key in reversed(different.values()))
         raise UsageError(f"{where}: its names fit several publishers' {variant}; give architecture={choices}")
     chosen = next(iter(nearest))
-    return nearest[chosen].bind(found[chosen], where=where, ignore=ignore)
+    bound = nearest[chosen].bind(found[chosen], where=where, ignore=ignore)
+    if chosen not in cut:
+        return bound
+    empty = {name: "holds no number" for name in arrays if name not in held}
+    return replace(bound, unused={**bound.unused, **empty, "the classifier": _CUT})
+
+
+def _fitted(
+    variant: str, dialect: str, arrays: Mapping[str, np.ndarray], held: Mapping[str, np.ndarray],
+    ignore: Mapping[str, str],
+) -> tuple[Graph, Mapping[str, np.ndarray], bool]:  # fmt: skip
+    """A network of as many classes as a file has, or without its classifier if that is what fits; its arrays; which.
+
+    Args:
+        variant: as in `build`.
+        dialect: as in `build`.
+        arrays: of the file.
+        held: those of them that hold numbers.
+        ignore: as for `Graph.bind`.
+    """
+    graph = build(variant, dialect)
+    found = named(variant, dialect, graph, arrays)
+    classes = classes_of(graph, found) or 1000
+    whole = graph if classes == 1000 else build(variant, dialect, classes=classes)
+    if _distance(whole, found) != (0, 0) or len(held) < len(arrays):
+        for trunk in trunks(graph):
+            features = named(variant, dialect, trunk, held)
+            with contextlib.suppress(FormatError):
+                trunk.bind(features, where=variant, ignore=ignore)
+                return trunk, features, True
+    return whole, found, False
+
+
+def _is_empty(array: np.ndarray) -> bool:
+    """Whether an array of numbers holds nothing but NaN."""
+    if array.dtype.kind != "f" or not array.size or not math.isnan(array.flat[0]):
+        return False
+    return bool((array != array).all())  # nothing but NaN differs from itself
 
 
 def named(variant: str, dialect: str, graph: Graph, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ PUBLISHED: Mapping[str, Sequence[str]] = {
 TIMM = {name: (name, "timm") for name in VARIANTS}
 BOTTLENECK = 4
 """Channels between a layer's two convolutions, times those it adds."""
-RENAMED = {r"(denselayer\d+\.(?:norm|conv))\.([12])\.": r"\1\2."}
+_OLDER = (re.compile(r"(\.denselayer\d+\.(?:norm|conv))([12]\.)"), r"\1.\2")
 
 
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
@@ -63,7 +64,10 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     value = _norm(net, value, "features.norm5")
     value = net.flatten(net.global_pool(value, "global_pool"), "flatten")
     head = "last_linear" if dialect == "pretrainedmodels" else "classifier"
-    return net.graph(variant, net.linear(value, head, classes), size, renamed=RENAMED)
+    value = net.linear(value, head, classes)
+    older = {re.sub(*_OLDER, name): name for name in net.params}
+    renamed = {before: name for before, name in older.items() if before != name}
+    return net.graph(variant, value, size, renamed=renamed)
 
 
 def _norm(net: Net, value: str, name: str) -> str:

@@ -1,8 +1,9 @@
-"""EfficientNet B0 to B8 and L2 (arXiv:1905.11946), Lite, EdgeTPU, EfficientNetV2 (arXiv:2104.00298) and TinyNet.
+"""EfficientNet B0 to B8 and L2 (arXiv:1905.11946), Lite, EdgeTPU, CondConv, EfficientNetV2 (arXiv:2104.00298), TinyNet.
 
 Tables and coefficients are those of tensorflow/tpu models/official/efficientnet (efficientnet_builder.py,
-lite/efficientnet_lite_builder.py, edgetpu/efficientnet_edgetpu_builder.py), of google/automl efficientnetv2
-(effnetv2_configs.py), and, for `efficientnetv2-rw-*` and TinyNet, of timm models/efficientnet.py.
+lite/efficientnet_lite_builder.py, edgetpu/efficientnet_edgetpu_builder.py, condconv/efficientnet_condconv_builder.py),
+of google/automl efficientnetv2 (effnetv2_configs.py), and, for `efficientnetv2-rw-*` and TinyNet, of timm
+models/efficientnet.py.
 
 - torchvision (models/efficientnet.py): symmetric padding; epsilon 1e-5, but 1e-3 in B5 to B7 and in V2.
 - timm: its own training runs, `efficientnet_b0`: symmetric padding, epsilon 1e-5.
@@ -96,6 +97,12 @@ TEST = stages(
 )
 
 
+def _condconv(experts: int, depth: float = 1.0) -> Network:
+    """Several kernels in the last three stages."""
+    table = deepened([*B[:4], *([line._replace(experts=experts) for line in stage] for stage in B[4:])], depth)
+    return Network(table, 32, 1280, 224, 0.25, "silu")
+
+
 def _b(width: float, depth: float, size: int, dropout: float) -> Network:
     table = widened(deepened(B, depth), width)
     return Network(table, scaled(32, width), scaled(1280, width), size, dropout, "silu")
@@ -136,6 +143,9 @@ VARIANTS: Mapping[str, Network] = {
     "efficientnet-lite2": _lite(1.1, 1.2, 260, 0.3),
     "efficientnet-lite3": _lite(1.2, 1.4, 280, 0.3),
     "efficientnet-lite4": _lite(1.4, 1.8, 300, 0.3),
+    "efficientnet-condconv-b0-4e": _condconv(4),
+    "efficientnet-condconv-b0-8e": _condconv(8),
+    "efficientnet-condconv-b0-8e-depth": _condconv(8, 1.1),
     "efficientnet-es": _edge(1.0, 1.0, 224, 0.2),
     "efficientnet-em": _edge(1.0, 1.1, 240, 0.2),
     "efficientnet-el": _edge(1.2, 1.4, 300, 0.3),
@@ -218,26 +228,31 @@ TPU_SCOPES = {f"efficientnet-e{size}": f"efficientnet-edgetpu-{size.upper()}" fo
 
 _B = tuple(f"efficientnet-b{number}" for number in range(9))
 _LITE = tuple(f"efficientnet-lite{number}" for number in range(5))
+_CONDCONV = tuple(f"efficientnet-condconv-b0-{kind}" for kind in ("4e", "8e", "8e-depth"))
 _EDGE = ("efficientnet-es", "efficientnet-em", "efficientnet-el")
 _V2 = tuple(f"efficientnetv2-{size}" for size in ("s", "m", "l", "xl"))
 _TF_ONLY = tuple(f"efficientnetv2-b{number}" for number in range(4))
 PUBLISHED: Mapping[str, Sequence[str]] = {
     "torchvision": (*_B[:8], *_V2[:3]),
     "timm": tuple(variant for variant in VARIANTS if variant not in _TF_ONLY),
-    "timm-tf": (*_B, "efficientnet-l2", *_LITE, *_EDGE, *_TF_ONLY, *_V2),
+    "timm-tf": (*_B, "efficientnet-l2", *_LITE, *_CONDCONV, *_EDGE, *_TF_ONLY, *_V2),
     "lukemelas": (*_B, *_LITE),
     "tpu": (*_B, "efficientnet-l2", *_LITE, *_EDGE),
 }
-TIMM = {variant.replace("-", "_"): (variant, "timm") for variant in PUBLISHED["timm"]} | {
-    f"tf_{variant}".replace("-", "_"): (variant, "timm-tf") for variant in PUBLISHED["timm-tf"]
+_THEIRS = dict(zip(_CONDCONV, ("efficientnet_cc_b0_4e", "efficientnet_cc_b0_8e", "efficientnet_cc_b1_8e"), strict=True))
+TIMM = {
+    prefix + _THEIRS.get(variant, variant.replace("-", "_")): (variant, dialect)
+    for prefix, dialect in (("", "timm"), ("tf_", "timm-tf"))
+    for variant in PUBLISHED[dialect]
 }
 SIZES: Mapping[str, Mapping[str, int]] = {
     "torchvision": {"efficientnet-b2": 288},
     "timm": {
         "efficientnet-b1": 288, "efficientnet-b2": 288, "efficientnet-b3": 320, "efficientnet-b4": 384,
         "efficientnet-b5": 448, "efficientnet-lite3": 300, "efficientnet-lite4": 380,
+        "efficientnet-condconv-b0-8e-depth": 240,
     },
-    "timm-tf": {"efficientnet-lite3": 300, "efficientnet-lite4": 380},
+    "timm-tf": {"efficientnet-lite3": 300, "efficientnet-lite4": 380, "efficientnet-condconv-b0-8e-depth": 240},
 }  # fmt: skip
 """Where a publisher evaluates a network at another size than the papers."""
 

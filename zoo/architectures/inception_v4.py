@@ -16,7 +16,7 @@ from zoo.architectures.branches import AUXILIARY, STEPS, Branches, numbered, sli
 from zoo.architectures.net import Net
 from zoo.graph import Graph
 
-_STEM = (("Conv2d_1a_3x3", "32:3x3/2v"), ("Conv2d_2a_3x3", "32:3x3v"), ("Conv2d_2b_3x3", "64:3x3"))
+STEM = (("Conv2d_1a_3x3", "32:3x3/2v"), ("Conv2d_2a_3x3", "32:3x3v"), ("Conv2d_2b_3x3", "64:3x3"))
 _A = ("96", "64 96:3x3", "64 96:3x3 96:3x3", "avg 96")
 _B = ("384", "192 224:1x7 256:7x1", "192 192:7x1 224:1x7 224:7x1 256:1x7", "avg 128")
 _C = ("256", "384 256:1x3|256:3x1", "384 448:3x1 512:1x3 256:1x3|256:3x1", "avg 256")
@@ -57,10 +57,10 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
     size, slim = size or 299, dialect == "slim"
     to = Branches(Net(_DIALECTS[dialect].style), _DIALECTS[dialect])
-    names = [name for name, _ in _STEM] + [f"Mixed_{name}" for name in MODULES]
+    names = [name for name, _ in STEM] + [f"Mixed_{name}" for name in MODULES]
     names = [f"{_SCOPE}/{name}" if slim else f"features.{index}" for index, name in enumerate(names)]
-    value = to.chain("image", [(name, step) for name, (_, step) in zip(names, _STEM, strict=False)])
-    for name, branches in zip(names[len(_STEM) :], MODULES.values(), strict=True):
+    value = to.chain("image", [(name, step) for name, (_, step) in zip(names, STEM, strict=False)])
+    for name, branches in zip(names[len(STEM) :], MODULES.values(), strict=True):
         value = to.module(value, name, branches)
     if slim:
         value = to.slim_head(value, _SCOPE, ("AvgPool_1a", "Dropout_1b", "Logits"), classes, dense=True)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from zoo.architectures import condconv
 from zoo.architectures.net import Net, Style, scaled
 from zoo.graph import Graph
 
@@ -52,6 +53,8 @@ class Line(NamedTuple):
     """Kernel of the depthwise convolution before the expansion (`uir`); 0: there is none."""
     group: int = 0
     """Channels of a group of the full convolution; 0: it has no groups."""
+    experts: int = 0
+    """Kernels of each convolution, of which every image has its own sum (`condconv`); 0: one kernel."""
     expand_from: int = 0
     """What `expand` multiplies, where it is not the input's channels (EfficientNet-EdgeTPU's first block)."""
 
@@ -126,6 +129,7 @@ class Place(NamedTuple):
     stage: int
     unit: int
     """In its stage."""
+    experts: bool = False
 
 
 class BlockNames(NamedTuple):
@@ -136,6 +140,8 @@ class BlockNames(NamedTuple):
     squeeze: tuple[str, str, str]
     """The product of map and gates, and the two convolutions that make the gates."""
     add: str
+    routing: str = ""
+    """The dense layer that weighs the kernels."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +265,7 @@ def blocks(table: Stages) -> Iterator[tuple[Place, Line]]:
             for repeat in range(line.repeats)
         ]
         for unit, line in enumerate(units):
-            yield Place(line.kind, line.se > 0, number, stage, unit), line
+            yield Place(line.kind, line.se > 0, number, stage, unit, line.experts > 0), line
             number += 1
 
 
@@ -269,13 +275,15 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
     if line.kind in ("ir", "er", "uir"):
         wide = scaled((line.expand_from or before) * line.expand, divisor=network.divisor)
     result = value
+    weights = condconv.routed(net, value, names.routing, line.experts) if line.experts else ()
     if line.kind == "uir":
         result = _universal(net, names.layers, line, value, wide, act)
         layers = iter(names.layers[-1:])
     if line.kind == "ir":
-        result = _layer(net, result, next(layers), wide, line.pointwise[0], act=act)
+        result = _layer(net, result, next(layers), wide, line.pointwise[0], act=act, weights=weights)
     if line.kind in ("ds", "dsa", "ir"):
-        result = _layer(net, result, next(layers), wide, line.kernel, line.stride, act=act, groups=wide)
+        step = line.stride
+        result = _layer(net, result, next(layers), wide, line.kernel, step, act=act, groups=wide, weights=weights)
     elif line.kind == "er":
         groups = wide // line.group if line.group else 1
         result = _layer(net, result, next(layers), wide, line.kernel, line.stride, act=act, groups=groups)
@@ -289,7 +297,7 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
         result = _layer(net, result, next(layers), line.channels, line.kernel, line.stride, act=act)
     else:
         last = act if line.kind == "dsa" else "linear"
-        result = _layer(net, result, next(layers), line.channels, line.pointwise[1], act=last)
+        result = _layer(net, result, next(layers), line.channels, line.pointwise[1], act=last, weights=weights)
     skip = line.skip and line.kind != "dsa" and line.stride == 1 and before == line.channels
     return net.add(names.add, result, value) if skip else result
 
@@ -306,10 +314,15 @@ def _universal(net: Net, names: Sequence[Layer], line: Line, value: str, wide: i
 
 
 def _layer(
-    net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int = 1, *, act: str, groups: int = 1
-) -> str:
-    """Convolution without bias, batch normalisation, activation."""
-    value = _conv(net, value, names, out, kernel, stride, groups)
+    net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int = 1, *, act: str, groups: int = 1,
+    weights: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """Convolution without bias, batch normalisation, activation; `weights` of several kernels."""
+    if weights and isinstance(kernel, int):
+        depthwise = groups > 1
+        value = condconv.convolved(net, value, names.conv, out, kernel, stride, depthwise=depthwise, weights=weights)
+    else:
+        value = _conv(net, value, names, out, kernel, stride, groups)
     return net.act(net.norm(value, names.norm), names.act, act)
 
 
@@ -351,7 +364,7 @@ def _timm_block(place: Place) -> BlockNames:
     prefix = f"blocks.{place.stage}.{place.unit}."
     layers = [Layer(prefix + conv, prefix + norm, f"{prefix}{norm}.act") for conv, norm in _TIMM[place.kind]]
     squeeze = (f"{prefix}se", f"{prefix}se.conv_reduce", f"{prefix}se.conv_expand")
-    return BlockNames(layers, squeeze, f"{prefix}add")
+    return BlockNames(layers, squeeze, f"{prefix}add", f"{prefix}routing_fn")
 
 
 TIMM_NAMES = Names(

@@ -7,7 +7,7 @@ suffix; `Style` says which suffixes, and what else a publisher's framework does 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +34,8 @@ class Style:
     """Suffixes of a batch normalisation's scale, offset, mean and variance."""
     channels_last: bool = False
     """Whether files hold kernels as HWIO (depthwise HWC1, dense IO), as TensorFlow does; else OIHW and OI."""
+    theano: bool = False
+    """Whether a convolution's kernel is OIHW and turned by half a turn and a dense one IO, as Keras had with Theano."""
     same: bool = False
     """Whether convolutions pad as TensorFlow's SAME where nothing else is said; else as much on both sides."""
     epsilon: float = 1e-5
@@ -64,6 +66,10 @@ TPU = Style(
     epsilon=1e-3,
 )
 """tf.layers and tf.keras.layers inside TensorFlow 1 checkpoints, as tensorflow/tpu writes them."""
+KERAS = TPU
+"""Keras's own files, under the names that `zoo.formats.keras.match` gives arrays."""
+THEANO = replace(KERAS, channels_last=False, same=False, theano=True)
+"""Keras's files of Theano's layout; Theano pads as much on both sides."""
 
 
 class Net:
@@ -135,7 +141,8 @@ class Net:
             suffix = self.style.depthwise
             stored = f"HWC{out // groups}" if self.style.channels_last else stored
         weights, shape = weights or name + suffix, (out, before // groups, rows, columns)
-        inputs = [value, self.param(weights, *shape, stored=stored, standardize=standardize)]
+        self.params[weights] = Param(shape, stored, standardize, turned=self.style.theano)
+        inputs = [value, weights]
         if bias:
             inputs.append(self.param(name + self.style.bias, out))
         return self.node(
@@ -152,6 +159,12 @@ class Net:
             stored.insert(0, self.param(gamma, channels, stored="ones"))
         epsilon = self.style.epsilon if epsilon is None else epsilon
         return self.node("BatchNormalization", name, value, *stored, epsilon=epsilon)
+
+    def scale(self, value: str, name: str) -> str:
+        """Each channel times a factor plus an offset (Caffe's Scale), in the arrays of a normalisation."""
+        channels = self.channels[value]
+        gamma, beta = (self.param(name + key, channels, 1, 1, stored=(channels,)) for key in self.style.norm[:2])
+        return self.node("Add", f"{name}.offset", self.node("Mul", name, value, gamma), beta)
 
     def layer_norm(self, value: str, name: str, epsilon: float) -> str:
         """Normalisation over the channels of each position, (N, C, H, W)."""
@@ -178,7 +191,7 @@ class Net:
 
     def linear(self, value: str, name: str, out: int, *, bias: bool = True) -> str:
         """Dense layer on (N, features)."""
-        stored = "IO" if self.style.channels_last else "as is"
+        stored = "IO" if self.style.channels_last or self.style.theano else "as is"
         inputs = [value, self.param(name + self.style.kernel, out, self.channels[value], stored=stored)]
         if bias:
             inputs.append(self.param(name + self.style.bias, out))

@@ -17,13 +17,13 @@ the publisher loads by order; so does `named`.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from zoo.architectures.naming import Counted
 from zoo.architectures.net import TPU, Net
 from zoo.formats.keras import match
 from zoo.graph import Graph
@@ -120,13 +120,7 @@ class _Layers(Net):
     def __init__(self, network: _Network) -> None:
         super().__init__(replace(TPU, same=False, epsilon=1e-5 if network.kind.startswith("se") else 2e-5))
         self.network = network
-        self.counts: Counter[str] = Counter()
-
-    def named(self, kind: str, count: int = 1) -> str:
-        """Returns the next of the names that Keras counts; `count` of them are used up."""
-        number = self.counts[kind]
-        self.counts[kind] += count
-        return f"{kind}_{number}" if number else kind
+        self.named = Counted()
 
     def norm_act(self, value: str, norm: str, act: str) -> str:
         """Normalisation and ReLU."""

@@ -16,8 +16,10 @@ class Options:
             does not need is left out before anything is refused.
         theano_kernels: whether Theano made the kernels of a Keras model, which are then turned by half a turn; None:
             as the file says, which Keras 1 did not write down.
+        weights_alone: whether to leave the network that a Keras file holds unread, and give its arrays.
     """
 
     input_shape: tuple[int, int, int] | None = None
     until: str | None = None
     theano_kernels: bool | None = None
+    weights_alone: bool = False

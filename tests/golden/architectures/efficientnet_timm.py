@@ -14,24 +14,31 @@ TF = [
 ]
 OWN = [name for name in TF if not name.startswith("efficientnetv2-b")]
 OWN += ["efficientnetv2-rw-t", "efficientnetv2-rw-s", "efficientnetv2-rw-m", "test-efficientnet"]
+CONDCONV = {
+    "efficientnet-condconv-b0-4e": "efficientnet_cc_b0_4e", "efficientnet-condconv-b0-8e": "efficientnet_cc_b0_8e",
+    "efficientnet-condconv-b0-8e-depth": "efficientnet_cc_b1_8e",
+}  # fmt: skip
+TF += CONDCONV
+OWN += CONDCONV
 OWN += [f"tinynet-{size}" for size in "abcde"]
 
 SIZES = {  # as published
     "efficientnet-b1": 240, "efficientnet-b2": 260, "efficientnet-b3": 300, "efficientnet-b4": 380,
     "efficientnet-b5": 456, "efficientnet-b6": 528, "efficientnet-b7": 600,
     "efficientnet-lite1": 240, "efficientnet-lite2": 260, "efficientnet-lite3": 300, "efficientnet-lite4": 380,
-    "efficientnet-em": 240, "efficientnet-el": 300,
+    "efficientnet-condconv-b0-8e-depth": 240, "efficientnet-em": 240, "efficientnet-el": 300,
     "efficientnetv2-b1": 240, "efficientnetv2-b2": 260, "efficientnetv2-b3": 300,
     "tinynet-b": 188, "tinynet-c": 184, "tinynet-d": 152, "tinynet-e": 106,
 }  # fmt: skip
 LARGE = ("efficientnet-l2", "efficientnetv2-l", "efficientnetv2-xl")
-QUICK = ("timm/efficientnet-lite0", "timm/test-efficientnet", "timm-tf/efficientnet-es")
+QUICK = ("timm/efficientnet-lite0", "timm/test-efficientnet", "timm-tf/efficientnet-es",
+         "timm-tf/efficientnet-condconv-b0-4e")  # fmt: skip
 
 
 def make(dialect: str, name: str) -> dict[str, object]:
     prefix = "tf_" if dialect == "timm-tf" else ""
     return torch_case.case(
-        lambda: torch_case.timm_network(prefix + name.replace("-", "_")),
+        lambda: torch_case.timm_network(prefix + CONDCONV.get(name, name.replace("-", "_"))),
         64 + SIZES.get(name, 224) % 32,
         run=name not in LARGE,
         quick=f"{dialect}/{name}" in QUICK,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -56,6 +57,9 @@ def _array(name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
     last = "/" in name and not _is_theanos(shape)
     depthwise = last and "depthwise" in kind
     fan_in = count / ((shape[-1] if last else shape[0]) * (shape[-2] if depthwise else 1))
+    if len(shape) == 2 and shape[0] in (4, 8) and "conv" in "".join(re.split("[./]", name)[-2:]):
+        # CondConv's kernels, a flat row each, do not say what one output sums over.
+        fan_in = 16 if "_dw" in name else np.sqrt(shape[1])
     return (flat * np.float32(gain / np.sqrt(fan_in))).reshape(shape)
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,8 @@ def read(path: str | os.PathLike[str], *, options: Options = Options()) -> Graph
     Args:
         path: `.h5` with the whole model or its weights alone, `.weights.h5`, or `.keras`.
         options: `input_shape` where the network leaves the image's size open; `until` to end at a layer;
-            `theano_kernels` where Theano made the weights and the file does not say so.
+            `theano_kernels` where Theano made the weights and the file does not say so; `weights_alone` for arrays
+            where the network is known otherwise.
 
     Returns:
         A Graph whose nodes and parameters are named as the layers (`block1_conv1`, `block1_conv1/kernel`). For weights
@@ -57,14 +59,20 @@ def read(path: str | os.PathLike[str], *, options: Options = Options()) -> Graph
     data = mapped(path, "a model that Keras saved")
     if data[:4] == b"PK\x03\x04":
         with _unpacked(path, options) as (text, version, inside), hdf5.open(inside) as file:
-            return _whole(file, text, version, path.name, options)
+            return _read(file, text, version, path.name, options)
     with hdf5.open(path) as file:
         described = file.attribute_text("", "model_config")
-        if described is not None:
-            return _whole(file, described, file.attribute_text("", "keras_version"), path.name, options)
-        if options != Options():
-            raise UsageError(f"{path.name}: holds weights without a graph; leave until and input_shape out")
-        return weights.arrays(file)
+        return _read(file, described, file.attribute_text("", "keras_version"), path.name, options)
+
+
+def _read(
+    file: hdf5.Guarded, described: str | None, version: str | None, where: str, options: Options
+) -> Graph | dict[str, np.ndarray]:  # fmt: skip
+    if described is not None and not options.weights_alone:
+        return _whole(file, described, version, where, options)
+    if replace(options, weights_alone=False) != Options():
+        raise UsageError(f"{where}: holds weights without a graph; leave until and input_shape out")
+    return weights.arrays(file)
 
 
 def _whole(file: hdf5.Guarded, text: str, version: str | None, where: str, options: Options) -> Graph:

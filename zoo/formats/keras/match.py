@@ -47,8 +47,7 @@ def named(graph: Graph, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     stored = {key: param for key, param in graph.params.items() if isinstance(param, Param)}
     stored = {key: param for key, param in stored.items() if param.shape_in_file is not None}
     if any(key.startswith(MODERN) for key in arrays):
-        aliases = {param.alias: key for key, param in stored.items()}
-        return {aliases.get(key, key): array for key, array in arrays.items()}
+        return dict(graph.named(arrays))
     declared: dict[str, list[str]] = {}
     for key in stored:
         declared.setdefault(key.rpartition("/")[0], []).append(key)

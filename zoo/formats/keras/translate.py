@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from zoo.errors import FormatError, UnsupportedError, UsageError
@@ -102,18 +101,19 @@ def _ordered(
         by_layer.setdefault(key.rpartition("/")[0], []).append(key)
     params: dict[str, Any] = {}
     ignored = {**state.ignored, **_IGNORED}
+    renamed: dict[str, str] = {}
     for layer in network.all_layers():
         position = 0
         for key in by_layer.get(layer.name, ()):
             param = state.params[key]
             if isinstance(param, Param) and param.shape_in_file is not None:
-                param = replace(param, alias=f"{layer.path}/vars/{position}")
+                renamed[f"{layer.path}/vars/{position}"] = key  # in Keras 3's files
                 position += 1
             if key in needed:
                 params[key] = param
             elif isinstance(param, Param) and param.shape_in_file is not None:
                 ignored[key] = "no output of the network needs it"
-    return Graph(network.name, dict(inputs), outputs, nodes, params, ignored=ignored)
+    return Graph(network.name, dict(inputs), outputs, nodes, params, ignored=ignored, renamed=renamed)
 
 
 class _Walk:
