@@ -131,7 +131,6 @@ def export(
         >>> zoo.export("pets-run", "pets.onnx").difference < 1e-4  # doctest: +SKIP
         True
     """
-    from zoo.finetune.base import is_file
     from zoo.predict import check as check_model
     from zoo.predict import classifier
 
@@ -140,9 +139,6 @@ def export(
     _refuse(kind, target, quantize, images)
     missing = _missing(kind)
     check_model(model, offline, **given)
-    stated = [key for key, value in given.items() if value is not None]
-    if stated and (not isinstance(model, str) or is_file(model)):
-        raise UsageError(f"{stated[0]}: is for registered models; a file of this one says what is inside")
     chosen = classifier(model, offline, **given)
     pictures = _pictures(chosen, images, CALIBRATION if quantize == "int8" else SAMPLE)
     if quantize == "int8" and len(pictures) < FEW:

@@ -155,7 +155,7 @@ def check(
     Raises:
         UnknownFactError: no source gives a fact about the model's preprocessing, and `given` does not either.
         UnknownModelError: no such model.
-        UsageError: no such file.
+        UsageError: no such file, or facts for a model that is none of the registry, without images to prepare.
     """
     given_module.check(given)
     if isinstance(model, str | os.PathLike):
@@ -164,8 +164,11 @@ def check(
             from zoo import registry
 
             require(apply(registry.info(str(model), offline=offline), given)[0], images=images)
-        else:
-            _facts(path)
+            return
+        _facts(path)
+    stated = [key for key, value in given.items() if value is not None]
+    if stated and not images:
+        raise UsageError(f"{stated[0]}: is for registered models; what is inside of this one is as it is")
 
 
 def classifier(

@@ -42,6 +42,7 @@ FAMILIES = (
     "inception_v3",
     "inception_v4",
     "keras_applications",
+    "kerashub",
     "mnasnet",
     "mobilenet",
     "mobilenet_v1",
