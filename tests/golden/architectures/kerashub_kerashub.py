@@ -75,7 +75,7 @@ NETWORKS: dict[str, tuple[Any, Any, dict[str, Any], int]] = {
        timm(convert_hgnetv2, f"hgnetv2_{n}", tag="ssld_stage2_ft_in1k"), 64) for n in ("b4", "b5", "b6")},
 }  # fmt: skip
 DEEP = ("resnet101", "resnet152", "resnet-vd-101", "resnet-vd-152", "resnet-vd-200", "vgg13", "vgg16",
-        "vgg19", "efficientnet-b5", "hgnetv2-b5", "hgnetv2-b6")  # fmt: skip
+        "vgg19", "hgnetv2-b5", "hgnetv2-b6")  # fmt: skip
 """Names and shapes alone: more and wider blocks of networks that have numbers here."""
 QUICK = ("resnet18", "efficientnet-lite0", "mobilenetv3-small-050")
 
