@@ -167,6 +167,59 @@ def test_fine_tuning_starts_from_what_the_caller_states(add: Any, tmp_path: Path
         zoo.predict(tmp_path / "run", IMAGE, mean=(1, 2, 3))
 
 
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four dark and four light pictures; the classes are named by outputs of the small network."""
+    for name, value in (("0", 40), ("1", 200)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(4):
+            path = tmp_path / "photos" / name / f"{number}.png"
+            PIL.Image.new("RGB", (8, 8), (value + number, value, value)).save(path)
+    return tmp_path / "photos"
+
+
+def test_evaluate_and_export_use_what_the_caller_states(add: Any, photos: Path, tmp_path: Path) -> None:
+    folder = add(mean="unknown", resize="unknown")
+    zoo.get("small-net", source=folder, mean=(1, 2, 3))
+    with pytest.raises(UnknownFactError, match="mean and resize"):
+        zoo.evaluate("small-net", photos, progress=False)
+    with pytest.raises(UnknownFactError, match="mean: no source"):
+        zoo.export("small-net", tmp_path / "out.keras")
+    facts = ["--mean", "1,2,3", "--resize", "square:8"]
+    ran = CliRunner().invoke(cli, ["evaluate", "small-net", str(photos), *facts, "--json"])
+    assert ran.exit_code == 0, ran.output
+    pictures = np.stack([np.asarray(PIL.Image.open(path)) for path in sorted(photos.rglob("*.png"))])
+    order = zoo.info("small-net").preprocessing.channel_order
+    x = (pictures if order == "RGB" else pictures[..., ::-1]).astype(float) - (1, 2, 3)
+    right = small_model.probabilities(x).argmax(1) == np.repeat([0, 1], 4)
+    assert json.loads(ran.stdout)["top1"]["value"] == right.mean()
+    ran = CliRunner().invoke(cli, ["export", "small-net", "-o", str(tmp_path / "out.keras"), *facts])
+    assert ran.exit_code == 0, ran.output
+    with zipfile.ZipFile(tmp_path / "out.keras") as archive:
+        assert json.loads(archive.read("zoo.json"))["preprocessing"]["mean"] == [1, 2, 3]
+    with pytest.raises(UsageError, match="mean: is for registered models"):
+        zoo.export(tmp_path / "out.keras", tmp_path / "again.keras", mean=(1, 2, 3))
+    for verb in (zoo.evaluate, zoo.export):
+        with pytest.raises(TypeError, match="'meen'"):
+            verb("small-net", tmp_path / "x.keras", meen=(1, 2, 3))  # type: ignore[operator]
+
+
+def test_advise_gives_facts_to_the_models_that_lack_them_and_lr_find_to_its_own(add: Any, photos: Path) -> None:
+    folder = add(mean="unknown")
+    zoo.get("small-net", source=folder, mean=(1, 2, 3))
+    with pytest.raises(UnknownFactError, match="mean"):
+        zoo.advise(photos, ["small-net"], progress=False)
+    ran = CliRunner().invoke(cli, ["advise", str(photos), "--models", "small-net", "--mean", "1,2,3", "--json"])
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.stdout)["recommended"] == "small-net"
+    with pytest.raises(UsageError, match="std: each of the models says it itself"):
+        zoo.advise(photos, ["small-net"], mean=(1, 2, 3), std="none", progress=False)
+    ran = CliRunner().invoke(
+        cli, ["lr-find", "small-net", str(photos), "--strategy", "head", "--steps", "10", "--mean", "1,2,3", "--json"]
+    )
+    assert ran.exit_code == 0, ran.output
+
+
 def test_a_mean_image_is_cut_at_its_centre_and_subtracted_inside_the_model(add: Any) -> None:
     mean = np.random.default_rng(2).uniform(0, 255, (3, 11, 10)).astype(np.float32)
     folder = add(mean_image=mean)

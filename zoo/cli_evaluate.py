@@ -6,19 +6,8 @@ from typing import Any
 
 import click
 
+from zoo.cli_given import preprocessing_options
 from zoo.cli_options import as_json_option, offline_option
-
-
-def _resize(context: click.Context, option: click.Parameter, value: str | None) -> dict[str, Any] | None:
-    """`short-side:256` -> the rule; which rules there are is said where it is used."""
-    if value is None:
-        return None
-    kind, _, number = value.partition(":")
-    key = {"crop-fraction": "fraction", "crop-padding": "padding"}.get(kind, "size")
-    try:
-        return {"kind": kind, key: float(number) if key == "fraction" else int(number)}
-    except ValueError:
-        raise click.BadParameter(f"{value!r}: expected a rule and its number, such as short-side:256") from None
 
 
 @click.command()
@@ -29,10 +18,9 @@ def _resize(context: click.Context, option: click.Parameter, value: str | None) 
 @click.option("--part", help="training, validation, test or all, where DATA is in parts; default: the test part first.")
 @click.option("--batch-size", default=32, show_default=True, help="Images that go through the model at once.")
 @click.option("--skip-unknown", is_flag=True, help="Leave out folders that fit no class of the model.")
-@click.option("--resize", callback=_resize, metavar="RULE:NUMBER", help="In place of the model's: short-side:256.")
-@click.option("--interpolation", help="In place of the model's: nearest, bilinear, bicubic, lanczos or area.")
 @click.option("--seed", default=0, show_default=True, help="Decides which images, with --limit.")
 @click.option("-o", "--output", metavar="FILE.csv", help="Write every image's answer.")
+@preprocessing_options
 @offline_option
 @as_json_option
 def evaluate(model: str, data: str, output: str | None, as_json: bool, **how: Any) -> None:
@@ -57,13 +45,15 @@ def evaluate(model: str, data: str, output: str | None, as_json: bool, **how: An
 @click.option("--models", metavar="A,B,...", help="Names to compare; default: models that are converted already.")
 @click.option("--images", default=1000, show_default=True, metavar="N", help="At most N images are looked at.")
 @click.option("--seed", default=0, show_default=True, help="Decides which images and folds.")
+@preprocessing_options
 @offline_option
 @as_json_option
 def advise(data: str, models: str | None, as_json: bool, **how: Any) -> None:
     """Say which model to fine-tune on DATA, and how.
 
     DATA is what `zoo finetune` takes. Each model is judged by LogME, the log evidence per image of a Bayesian linear
-    model on its features, and by a cross-validated linear classifier on them; nothing is trained for good.
+    model on its features, and by a cross-validated linear classifier on them; nothing is trained for good. Facts about
+    preprocessing are for those models whose card lacks them.
     """
     from zoo import show
     from zoo.finetune.advise import advise as compare

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from zoo.cli_given import preprocessing_options
 from zoo.cli_options import as_json_option, offline_option
 
 
@@ -16,6 +17,7 @@ from zoo.cli_options import as_json_option, offline_option
 @click.option("--check/--no-check", default=True, show_default=True, help="Run the file and compare its answers.")
 @click.option("--quantize", metavar="KIND", help="Of tflite: float16 halves the file, int8 quarters it.")
 @click.option("--images", metavar="FOLDER", help="Images to check on; int8 learns its ranges from them.")
+@preprocessing_options
 @offline_option
 @as_json_option
 def export(model: str, as_json: bool, **how: Any) -> None:

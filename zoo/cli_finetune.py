@@ -108,6 +108,7 @@ def finetune(
 @click.option("-o", "--output", metavar="FILE.svg", help="Where the curve is drawn.")
 @click.option("--steps", default=100, show_default=True, help="Steps from the lowest to the highest rate.")
 @wishes
+@preprocessing_options
 @offline_option
 @as_json_option
 def lr_find(name: str, data: str, output: str | None, as_json: bool, **choices: Any) -> None:

@@ -6,25 +6,25 @@ import csv
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from zoo import matching
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.evaluation import Evaluation, Published, Row, Share, share
+from zoo.given import Given
 
 if TYPE_CHECKING:
     import keras
 
     from zoo.finetune.data import Dataset
     from zoo.predict import Classifier
-    from zoo.schema import Resize
 
 IMAGENET = "ILSVRC2012 validation"
 FAR = 0.05
@@ -41,11 +41,10 @@ def evaluate(
     part: str | None = None,
     batch_size: int = 32,
     skip_unknown: bool = False,
-    resize: Resize | Mapping[str, Any] | None = None,
-    interpolation: str | None = None,
     seed: int = 0,
     offline: bool | None = None,
     progress: bool = True,
+    **given: Unpack[Given],
 ) -> Evaluation:
     """Measures how often a classifier is right.
 
@@ -63,18 +62,17 @@ def evaluate(
             part; `all` takes every image.
         batch_size: how many images go through the model at once.
         skip_unknown: leave out folders that fit no class.
-        resize: a resize rule in place of the model's: `{"kind": "short-side", "size": 256}`.
-        interpolation: in place of the model's: nearest, bilinear, bicubic, lanczos or area.
         seed: decides which images, with `limit`.
         offline: never use the network to get the model; default: whether ZOO_OFFLINE is 1.
         progress: show bars on a terminal.
+        given: facts about its preprocessing in place of the model's, as in `predict`.
 
     Returns:
         Shares with their intervals, beside the published ones where the images are ImageNet's.
 
     Raises:
         DataError: the images cannot be evaluated on, or a folder fits no class.
-        UnknownFactError: no source gives the model's resize rule, and `resize` was not given.
+        UnknownFactError: no source gives a fact about the model's preprocessing, and `given` does not either.
         UnknownModelError: no such model.
         UsageError: an argument is impossible, or the model is no classifier of images.
 
@@ -92,9 +90,9 @@ def evaluate(
             raise UsageError(f"{key}: expected a whole number of at least 1, got {value!r}")
     if part not in (None, *PARTS):
         raise UsageError(f"part={part!r}: expected one of {', '.join(PARTS)}")
-    check(model, offline)
+    check(model, offline, images=True, **given)
     dataset = data_module.index(data, trained=False, progress=progress)
-    chosen = classifier(model, offline)
+    chosen = classifier(model, offline, **given)
     tuned = "made_by" in chosen.facts
     found = matching.match(dataset.classes, chosen.labels, _outputs(chosen), name=chosen.name, numbers=not tuned)
     matching.refuse_unknown(found, chosen.labels, name=chosen.name, data=dataset.name, skip=skip_unknown)
@@ -106,7 +104,7 @@ def evaluate(
     batch_size = min(batch_size, len(positions))
     read = batches(
         dataset, positions, chosen.preprocessing, batch_size,
-        resize=resize, interpolation=interpolation, what="evaluating", progress=progress,
+        resize=given.get("resize"), interpolation=given.get("interpolation"), what="evaluating", progress=progress,
     )  # fmt: skip
     answers = _answers(chosen, read, targets[positions], batch_size, [dataset.items[place] for place in positions])
     figures = _published(chosen, found, answers, top)

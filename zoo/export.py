@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from zoo import cache, library
 from zoo.errors import DataError, ParityError, UsageError
+from zoo.given import Given
 
 if TYPE_CHECKING:
     import keras
@@ -96,6 +97,7 @@ def export(
     quantize: str | None = None,
     images: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
+    **given: Unpack[Given],
 ) -> Export:
     """Writes a model for another runtime, runs it there, and compares the answers; what differs gets no name.
 
@@ -112,6 +114,7 @@ def export(
         images: a folder of images like those that the model is for, to compare on, and for int8 to learn its ranges
             from; default: drawn patterns.
         offline: never use the network to get the model; default: whether ZOO_OFFLINE is 1.
+        given: facts about a registered model's preprocessing in place of its card's, as in `zoo.get`.
 
     Returns:
         What was written, and how far its answers are from the model's.
@@ -119,6 +122,7 @@ def export(
     Raises:
         DataError: `images` has too few images.
         ParityError: the file gives other answers than the model.
+        UnknownFactError: no source gives a fact about the model's preprocessing, and `given` does not either.
         UnsupportedError: the format cannot express the model.
         UsageError: an argument is impossible, or a package is missing.
 
@@ -134,8 +138,8 @@ def export(
     kind = _format(target, format)
     _refuse(kind, target, quantize, images)
     missing = _missing(kind)
-    check_model(model, offline)
-    chosen = classifier(model, offline)
+    check_model(model, offline, **given)
+    chosen = classifier(model, offline, **given)
     pictures = _pictures(chosen, images, CALIBRATION if quantize == "int8" else SAMPLE)
     if quantize == "int8" and len(pictures) < FEW:
         raise DataError(f"{images}: {len(pictures)} images that can be read; int8 needs {FEW} to learn its ranges from")

@@ -101,7 +101,8 @@ class ArchivePlace(Strict):
     insecure: bool = False
     """As for an address of a file."""
     member: str
-    """Path of the file inside the archive."""
+    """Path of the file inside the archive. Where no source tells it, a pattern that one file alone has to fit: `*` is
+    any part of a name, `**/` any folders, also none."""
     packing: Literal["zip", "tar", "tar.gz", "tar.bz2"]
     """What kind of archive it is."""
     sha256: str | Unknown
@@ -121,6 +122,8 @@ class ArchivePlace(Strict):
     @field_validator("member")
     @classmethod
     def _inside(cls, member: str) -> str:
+        if any("**" in part and part != "**" for part in member.split("/")) or member.endswith("**"):
+            raise ValueError(f"expected ** as a folder's whole name and * in a file's, got {member!a}")
         return _member(member, "archive")
 
     @field_validator("sha256")
@@ -158,7 +161,7 @@ class File(Strict):
     """One file of a model: how to recognise it, and where it can be had."""
 
     name: str
-    """Name the file carries at its first place."""
+    """Name the file carries at its first place; any, where a pattern finds it in an archive."""
     size: PositiveInt | Unknown
     """Bytes."""
     sha256: str | Unknown

@@ -64,11 +64,7 @@ def apply(card: ModelCard, given: Mapping[str, Any]) -> tuple[ModelCard, dict[st
         TypeError: there is no such keyword.
         UsageError: a fact is impossible.
     """
-    strange = [key for key in given if key not in Given.__annotations__]
-    if strange:
-        raise TypeError(
-            f"unexpected keyword argument {strange[0]!r}; expected some of {', '.join(Given.__annotations__)}"
-        )
+    check(given)
     stated = card.preprocessing.model_dump(mode="json")
     wanted = {key: _plain(value) for key, value in given.items() if value is not None}
     try:
@@ -86,6 +82,22 @@ def apply(card: ModelCard, given: Mapping[str, Any]) -> tuple[ModelCard, dict[st
     if any(key in INSIDE for key in facts):
         change |= {"check": None, "status": "convertible" if card.status == "verified" else card.status}
     return card.model_copy(update=change), facts
+
+
+def check(given: Mapping[str, Any]) -> None:
+    """Raises TypeError where a keyword states no fact about preprocessing."""
+    strange = [key for key in given if key not in Given.__annotations__]
+    if strange:
+        raise TypeError(
+            f"unexpected keyword argument {strange[0]!r}; expected some of {', '.join(Given.__annotations__)}"
+        )
+
+
+def lacking(card: ModelCard, given: Mapping[str, Any]) -> Given:
+    """Returns those of a caller's facts that a card does not state: where facts are for several models at once."""
+    check(given)
+    lacked = {key: value for key, value in given.items() if value is not None}
+    return cast(Given, {key: lacked[key] for key in lacked if getattr(card.preprocessing, key) == "unknown"})
 
 
 def key(card: ModelCard, folder: Path) -> str | None:

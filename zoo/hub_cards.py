@@ -1,9 +1,9 @@
 """Cards of Hugging Face repositories: `hf:owner/name` is a model's name if the repository says what zoo must know.
 
-What is understood is timm's config.json (architecture, normalisation, crop and classes), and a model.keras that zoo
-wrote, as `zoo push` uploads it, which says the same inside. A card is made from it the first time the name is used,
-kept in the cache with the commit it was made from, and stays what it is from then on; `hf:owner/name@revision` names
-another commit. Nothing of a repository is executed.
+What is understood is timm's config.json (architecture, normalisation, crop and classes), the JSON files of a KerasHub
+preset, and a model.keras that zoo wrote, as `zoo push` uploads it, which says the same inside. A card is made from it
+the first time the name is used, kept in the cache with the commit it was made from, and stays what it is from then on;
+`hf:owner/name@revision` names another commit. Nothing of a repository is executed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zoo import cache, hub_finished
+from zoo import cache, hub_finished, hub_kerashub
 from zoo.errors import CardError, FetchError, UnsupportedError, UsageError
 from zoo.schema import SPDX, ModelCard
 
@@ -78,7 +78,7 @@ def _made(repo: str, revision: str, name: str) -> ModelCard:
     there = {sibling.rfilename for sibling in facts.siblings or []}
     if hub_finished.FILE in there and not there.intersection(WEIGHTS):
         return hub_finished.card(name, facts)
-    return _card(name, facts, _config(repo, facts.sha, name))
+    return _card(name, facts, _json(repo, facts.sha, "config.json", name))
 
 
 def noted() -> list[ModelCard]:
@@ -106,17 +106,17 @@ def _note(name: str) -> Path:
 # ------------------------------------------------------------------------------------------------------------ the hub
 
 
-def _config(repo: str, commit: str, name: str) -> Mapping[str, Any]:
-    """Returns a repository's config.json of one commit."""
+def _json(repo: str, commit: str, file: str, name: str) -> Mapping[str, Any]:
+    """Returns a JSON file of a repository of one commit."""
     from zoo.fetch import hub
     from zoo.fetch.places import PlaceError
     from zoo.files import HubPlace
 
     try:
-        body = hub.read(HubPlace(kind="hub", repo=repo, file="config.json", revision=commit), MAX_CONFIG)
+        body = hub.read(HubPlace(kind="hub", repo=repo, file=file, revision=commit), MAX_CONFIG)
     except PlaceError as error:
         raise FetchError(f"{name}: {error}") from error
-    with _understood(name):
+    with _understood(name, file):
         found = json.loads(body)
         if not isinstance(found, dict):
             raise TypeError("no JSON object")
@@ -124,13 +124,13 @@ def _config(repo: str, commit: str, name: str) -> Mapping[str, Any]:
 
 
 @contextlib.contextmanager
-def _understood(name: str) -> Iterator[None]:
-    """Says in one line what is odd about a config.json."""
+def _understood(name: str, file: str = "config.json") -> Iterator[None]:
+    """Says in one line what is odd about a JSON file."""
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         what = " ".join(str(error).split())[:200]
-        raise UnsupportedError(f"{name}: its config.json is not understood: {type(error).__name__}: {what}") from error
+        raise UnsupportedError(f"{name}: its {file} is not understood: {type(error).__name__}: {what}") from error
 
 
 # ----------------------------------------------------------------------------------------------------------- the card
@@ -138,15 +138,30 @@ def _understood(name: str) -> Iterator[None]:
 
 def _card(name: str, facts: Any, config: Mapping[str, Any]) -> ModelCard:
     with _understood(name):
-        if "architecture" not in config:
-            raise ValueError("it names no architecture of timm's, and zoo understands no other kind")
-        card = _facts(name, facts, config)
+        if hub_kerashub.understood(config):
+            card = _kerashub(name, facts, config)
+        elif "architecture" in config:
+            card = _facts(name, facts, config)
+        else:
+            raise ValueError("it names no architecture of timm's or KerasHub's, and zoo understands no other kind")
     try:
         return ModelCard.model_validate_json(json.dumps(card))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CardError(f"{name}: its config.json makes no sound card: {where}: {first['msg']}") from error
+
+
+def _kerashub(name: str, facts: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the card of a KerasHub preset as plain data."""
+    found = hub_kerashub.card(
+        name,
+        facts,
+        config,
+        lambda file: _json(facts.id, facts.sha, file, name),
+        lambda file: _file(name, facts, (file,)),
+    )
+    return {**found, "license": _license(facts, {})}
 
 
 def _facts(name: str, facts: Any, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,11 +242,11 @@ def _labels(config: Mapping[str, Any], classes: int, repo: str) -> dict[str, Any
     return {"count": classes, "list": known or "unknown"}
 
 
-def _file(name: str, facts: Any) -> dict[str, Any]:
+def _file(name: str, facts: Any, names: tuple[str, ...] = WEIGHTS) -> dict[str, Any]:
     there = {sibling.rfilename: sibling for sibling in facts.siblings or []}
-    chosen = next((there[file] for file in WEIGHTS if file in there), None)
+    chosen = next((there[file] for file in names if file in there), None)
     if chosen is None:
-        raise UnsupportedError(f"{name}: the repository has none of {', '.join(WEIGHTS)}")
+        raise UnsupportedError(f"{name}: the repository has none of {', '.join(names)}")
     digest = chosen.lfs.sha256 if chosen.lfs else None
     place = {"kind": "hub", "repo": facts.id, "file": chosen.rfilename, "revision": facts.sha}
     size = chosen.size if chosen.size is not None else "unknown"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pydantic import ValidationError
 
 from zoo import finished
+from zoo import given as given_module
 from zoo.errors import DataError, FormatError, UsageError, ZooError
 from zoo.given import INSIDE, Given, apply, require
 from zoo.schema import Preprocessing, ShortSide
@@ -139,21 +140,35 @@ def _expand(images: Image | Iterable[Image]) -> list[Any]:
     return found
 
 
-def check(model: str | os.PathLike[str] | keras.Model, offline: bool | None = None) -> None:
-    """Tells a model that is not there before anything takes time.
+def check(
+    model: str | os.PathLike[str] | keras.Model, offline: bool | None = None, *, images: bool = False,
+    **given: Unpack[Given],
+) -> None:  # fmt: skip
+    """Tells a model that is not there, or whose facts are not known, before anything takes time.
+
+    Args:
+        model: as `classifier` takes it.
+        offline: as there.
+        images: whether images are to be prepared, beside the model itself.
+        given: as there.
 
     Raises:
+        UnknownFactError: no source gives a fact about the model's preprocessing, and `given` does not either.
         UnknownModelError: no such model.
-        UsageError: no such file.
+        UsageError: no such file, or facts for a model that is none of the registry, without images to prepare.
     """
+    given_module.check(given)
     if isinstance(model, str | os.PathLike):
         path = _path(model)
         if path is None:
             from zoo import registry
 
-            registry.info(str(model), offline=offline)
-        else:
-            _facts(path)
+            require(apply(registry.info(str(model), offline=offline), given)[0], images=images)
+            return
+        _facts(path)
+    stated = [key for key, value in given.items() if value is not None]
+    if stated and not images:
+        raise UsageError(f"{stated[0]}: is for registered models; what is inside of this one is as it is")
 
 
 def classifier(

@@ -89,6 +89,8 @@ class KerasSource(Strict):
     """The layer whose output is the model's, where the file holds the network; default: the network's own output."""
     theano_kernels: bool | None = None
     """Whether Theano made the kernels, where the file holds the network and does not say it."""
+    task: str | None = None
+    """Key in `files` of a KerasHub preset's task.weights.h5: the classifier's weights; `weights` are the backbone's."""
 
     @model_validator(mode="after")
     def _either(self) -> KerasSource:
@@ -96,12 +98,14 @@ class KerasSource(Strict):
             raise ValueError("architecture and dialect go together: both for weights alone, neither for a whole model")
         if self.architecture is not None and (self.until is not None or self.theano_kernels is not None):
             raise ValueError("until and theano_kernels are for files that hold the network; the dialect says the rest")
+        if (self.task is not None) != (self.dialect == "kerashub"):
+            raise ValueError("task is the second file of the dialect kerashub: it has both, any other neither")
         return self
 
     @property
     def roles(self) -> tuple[str, ...]:
         """As in `GraphSource`."""
-        return (self.weights,)
+        return (self.weights,) if self.task is None else (self.weights, self.task)
 
 
 class WeightsSource(Strict):

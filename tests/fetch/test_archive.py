@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -77,6 +78,22 @@ GOOD = {
 def test_named_member_comes_out_and_extra_members_stay_inside(packing: str, tmp_path: Path) -> None:
     assert taken(GOOD[packing], packing, tmp_path) == DATA
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "packed"]
+
+
+@pytest.mark.parametrize("packing", GOOD)
+def test_pattern_finds_the_one_member_that_fits(packing: str, tmp_path: Path) -> None:
+    for pattern in ("**/*.bin", "*/m.*", "**/a/m.bin", "a/*"):
+        assert taken(GOOD[packing], packing, tmp_path, member=pattern) == DATA
+    for pattern in ("*.bin", "**/*.ckpt", "a*"):
+        with pytest.raises(PlaceError, match=re.escape(f"holds no {pattern}")):
+            taken(GOOD[packing], packing, tmp_path, member=pattern)
+    with pytest.raises(PlaceError, match=r"several \*\*/\*: 'readme' and 'a/m.bin'; the card has to name one"):
+        taken(GOOD[packing], packing, tmp_path, Published(None, {}), member="**/*")
+
+
+def test_hidden_names_that_macos_adds_fit_no_pattern(tmp_path: Path) -> None:
+    packed = tar_of(entry("a/._m.bin", b"resource fork"), entry("._a/m.bin", b"x"), entry("a/m.bin"))
+    assert taken(packed, "tar", tmp_path, member="**/*.bin") == DATA
 
 
 @pytest.mark.parametrize("packing", GOOD)
@@ -238,6 +255,7 @@ def test_archive_of_ones_own_is_used(home: Path, tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"member": "../x"}, "relative path inside the archive"),
+        ({"member": "a**/x"}, "as a folder's whole name"),
         ({"packing": "rar"}, "tar.gz"),
         ({"sha256": "abc"}, "64 lower-case"),
         ({"url": "https://me:secret@127.0.0.1/x"}, "without blanks or a login"),

@@ -51,6 +51,7 @@ FAMILIES = (
     "keras_inception",
     "keras_plain",
     "keras_resnet",
+    "kerashub",
     "mnasnet",
     "mobilenet",
     "mobilenet_v1",

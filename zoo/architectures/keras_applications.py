@@ -110,7 +110,7 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     layers = described["config"]["layers"]
     if variant.startswith("efficientnet-"):
         _rescaled(layers)
-    _renamed(described)
+    renamed(described)
     if dialect.startswith("keras-2016") and variant == "inception-v3":
         _inception_2016(layers)
     if theano:
@@ -125,7 +125,7 @@ def named(graph: Graph, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
     return match.named(graph, arrays)
 
 
-def _renamed(described: Any) -> None:
+def renamed(described: Any) -> None:
     """Gives layers that Keras named itself the names they have in a fresh session."""
     names: dict[str, str] = {}
     counts: dict[str, list[tuple[int, str]]] = {}

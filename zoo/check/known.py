@@ -134,7 +134,7 @@ class _Kept:
         package = Path(zoo.__file__).parent
         rules = [package / "check" / "known.py", package / "shapes.py", package / "graph.py"]
         rules += [
-            package / "architectures" / "keras_applications.py",
+            *sorted((package / "architectures").glob("keras*.py")),
             *sorted((package / "formats/keras").glob("*.py")),
         ]
         digest = hashlib.sha256(importlib.metadata.version("keras").encode())

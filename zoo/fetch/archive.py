@@ -53,12 +53,13 @@ def extract(archive: Path, packing: str, member: str, target: Path, published: P
     Args:
         archive: the file.
         packing: zip, tar, tar.gz or tar.bz2; the file's own name is not asked.
-        member: path inside the archive.
+        member: path inside the archive, or a pattern that one member alone has to fit (`zoo.files.ArchivePlace`).
         target: file to write.
         published: size and hashes of the member.
 
     Raises:
-        PlaceError: the archive is damaged, hostile or another kind, or the member is not the published file.
+        PlaceError: the archive is damaged, hostile or another kind, no member or several fit, or the member is not the
+            published file.
     """
     digester = Digester(published)
     reader = _from_zip if packing == "zip" else _from_tar
@@ -157,13 +158,14 @@ class _Names:
 
     def __init__(self, member: str) -> None:
         self.member = member
+        self._pattern = _pattern(member)
         self._seen: set[str] = set()
         self._count = 0
-        self.found = False
+        self.found = ""
 
     def is_wanted(self, name: str, *, folder: bool) -> bool:
         """Returns whether this is the member that is wanted."""
-        return not folder and self._plain(name) == self.member
+        return not folder and self._pattern.fullmatch(self._plain(name)) is not None
 
     def _plain(self, name: str) -> str:
         while name.startswith("./"):
@@ -185,11 +187,29 @@ class _Names:
         if same in self._seen and not folder:
             raise PlaceError(f"the archive holds {_quoted(name)} twice, or in capitals and not")
         self._seen.add(same)
-        self.found |= self.is_wanted(name, folder=folder)
+        if self.is_wanted(name, folder=folder):
+            if self.found:
+                raise PlaceError(
+                    f"the archive holds several {self.member}: {_quoted(self.found)} and {_quoted(plain)}; "
+                    "the card has to name one"
+                )
+            self.found = plain
 
     def check(self) -> None:
         if not self.found:
             raise PlaceError(f"the archive holds no {self.member}")
+
+
+def _pattern(member: str) -> re.Pattern[str]:
+    """As shells have it: a name that begins with a dot (what macOS adds) fits no wildcard."""
+    found = ""
+    for part in member.split("/"):
+        if part == "**":
+            found += r"(?:(?!\.)[^/]+/)*"
+        else:
+            hidden = r"(?!\.)" if part.startswith("*") else ""
+            found += hidden + "[^/]*".join(map(re.escape, part.split("*"))) + "/"
+    return re.compile(found.removesuffix("/"))
 
 
 def _pour(source: IO[bytes], out: IO[bytes], digester: Digester, member: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from zoo import given as given_module
 from zoo.errors import UsageError, ZooError
+from zoo.given import Given
 
 if TYPE_CHECKING:
     from zoo.finetune.base import Base
@@ -124,6 +126,7 @@ def advise(
     seed: int = 0,
     offline: bool | None = None,
     progress: bool = True,
+    **given: Unpack[Given],
 ) -> Advice:
     """Compares networks on a data set, and makes the plan for the best.
 
@@ -139,6 +142,7 @@ def advise(
         seed: decides which images, and the folds.
         offline: never use the network to get a model; default: whether ZOO_OFFLINE is 1.
         progress: show bars on a terminal.
+        given: facts about preprocessing, as in `zoo.get`, for those of the models whose card says "unknown".
 
     Returns:
         The data in numbers, the candidates ranked, and the plan for the first.
@@ -163,7 +167,7 @@ def advise(
     if models is not None and (isinstance(models, str) or not models):
         raise UsageError(f"models: expected a list of names, got {models!r}")
     for name in models or ():
-        base_module.check_name(name)
+        base_module.check_name(name, _given(name, given, offline))
     dataset = data_module.index(data, labels=labels, progress=progress)
     wishes = Wishes(seed=seed)
     parts = data_module.split(dataset, wishes.validation, seed)
@@ -171,11 +175,15 @@ def advise(
     if models is None:
         models, said = _defaults()
         notes.append(said)
+    facts = {name: _given(name, given, offline) for name in models}
+    lacked = {key for stated in facts.values() for key in stated}
+    if unused := [key for key, value in given.items() if value is not None and key not in lacked]:
+        raise UsageError(f"{unused[0]}: each of the models says it itself; facts are for those whose card does not")
     sample = _take(dataset, parts.training[stratified(dataset.labels[parts.training], images, seed)])
     found: list[Candidate] = []
     plan: Plan | None = None
     for name in dict.fromkeys(models):
-        candidate, base = _judge(name, sample, seed, offline, progress)
+        candidate, base = _judge(name, facts[name], sample, seed, offline, progress)
         if candidate.likeness is not None and base is not None and candidate == _ranked([*found, candidate])[0]:
             plan = _plan_for(base, dataset, parts, wishes, candidate)
         found.append(candidate)
@@ -195,15 +203,24 @@ def advise(
     )
 
 
+def _given(name: str, given: Mapping[str, Any], offline: bool | None) -> Given:
+    """Those of the caller's facts that a model lacks; none for one that has its preprocessing inside."""
+    from zoo import registry
+    from zoo.finetune import base as base_module
+
+    given_module.check(given)
+    return {} if base_module.is_file(name) else given_module.lacking(registry.info(name, offline=offline), given)
+
+
 def _judge(
-    name: str, sample: Dataset, seed: int, offline: bool | None, progress: bool
+    name: str, given: Given, sample: Dataset, seed: int, offline: bool | None, progress: bool
 ) -> tuple[Candidate, Base | None]:
     """Loads one network and measures it; what goes wrong with it is told in its row."""
     from zoo.finetune import base as base_module
 
     license = _license(name, offline)
     try:
-        base = base_module.load(name, offline)
+        base = base_module.load(name, offline, given)
         likeness, speed = _measure(base, sample, seed, progress)
     except Exception as error:  # one network's failure, of whatever kind, is not that of the others
         kind = "" if isinstance(error, ZooError) else f"unexpected {type(error).__name__}: "

@@ -12,6 +12,7 @@ import numpy as np
 from zoo.errors import UsageError
 from zoo.finetune.scratch import Scratch
 from zoo.finetune.wishes import Wishes
+from zoo.given import split
 
 LOWEST, HIGHEST = 1e-7, 10.0
 TOO_MUCH = 4.0
@@ -83,11 +84,12 @@ def lr_find(
     """
     from zoo.finetune.run import work_of
 
+    given, options = split(options)
     wishes = Wishes.of(options)
     if steps < 10:
         raise UsageError(f"steps={steps}: expected at least 10")
     with Scratch() as scratch:
-        work = work_of(model, data, wishes, scratch, labels=labels, offline=offline, progress=progress)
+        work = work_of(model, data, wishes, scratch, labels=labels, offline=offline, progress=progress, given=given)
         plan = work.make_plan()
         if plan.strategy == "linear":
             raise UsageError(

@@ -33,7 +33,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "tensorflow": ("graph",),
     "torch7": ("t7",),
 }
-_SEVERAL = {"data"}
+_SEVERAL = {"data", "keras"}
 """Kinds of which a model may have more than one file."""
 _GRAPHLESS = ("caffe_mean", "checkpoint", "gluon", "pytorch")
 """Formats that hold names and arrays only."""

@@ -37,11 +37,16 @@ MAX_EXPANSION = 16
 """Bytes of deflated weights for each byte of their archive."""
 
 
-def read(path: str | os.PathLike[str], *, options: Options = Options()) -> Graph | dict[str, np.ndarray]:  # noqa: B008
+def read(
+    path: str | os.PathLike[str],
+    *more: str | os.PathLike[str],
+    options: Options = Options(),  # noqa: B008
+) -> Graph | dict[str, np.ndarray]:
     """Reads a model that Keras saved.
 
     Args:
         path: `.h5` with the whole model or its weights alone, `.weights.h5`, or `.keras`.
+        more: further files of weights alone; their arrays' names begin with the file's number, `1/` for the first.
         options: `input_shape` where the network leaves the image's size open; `until` to end at a layer;
             `theano_kernels` where Theano made the weights and the file does not say so; `weights_alone` for arrays
             where the network is known otherwise.
@@ -55,6 +60,8 @@ def read(path: str | os.PathLike[str], *, options: Options = Options()) -> Graph
         FormatError: the file is damaged, or weights are missing.
         UsageError: the input's size has to be given, or an option names nothing.
     """
+    if more:
+        return _several([Path(path), *map(Path, more)], options)
     path = Path(path)
     data = mapped(path, "a model that Keras saved")
     if data[:4] == b"PK\x03\x04":
@@ -73,6 +80,17 @@ def _read(
     if replace(options, weights_alone=False) != Options():
         raise UsageError(f"{where}: holds weights without a graph; leave until and input_shape out")
     return weights.arrays(file)
+
+
+def _several(paths: list[Path], options: Options) -> dict[str, np.ndarray]:
+    """The arrays of files that hold weights alone, each file's behind its number."""
+    found: dict[str, np.ndarray] = {}
+    for number, path in enumerate(paths):
+        arrays = read(path, options=options)
+        if isinstance(arrays, Graph):
+            raise UsageError(f"{path.name}: holds its own graph; several files are for weights alone")
+        found |= {f"{number}/{key}" if number else key: array for key, array in arrays.items()}
+    return found
 
 
 def _whole(file: hdf5.Guarded, text: str, version: str | None, where: str, options: Options) -> Graph:

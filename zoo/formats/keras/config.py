@@ -178,7 +178,7 @@ def _layer(
     own = entry.get("name") or (config.get("name") if isinstance(config, dict) else None) or f"{kind}_{reading.count}"
     if not isinstance(kind, str) or not isinstance(own, str) or not own.isprintable() or len(own) > MAX_NAME:
         raise reading.damaged(f"{shown(str(own), 40)!r} is no name of a layer")
-    here = f"{path}layers/{_numbered(snake(kind), used)}"
+    here = f"{path}layers/{numbered(snake(kind), used)}"
     full = f"{prefix}{own}"
     inner = _model(entry, reading, f"{full}/", f"{here}/", depth + 1) if kind in MODELS else None
     if inner is None and not isinstance(config, dict):
@@ -203,7 +203,7 @@ def snake(kind: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", kind).lower()
 
 
-def _numbered(base: str, used: dict[str, int]) -> str:
+def numbered(base: str, used: dict[str, int]) -> str:
     used[base] = used.get(base, -1) + 1
     return f"{base}_{used[base]}" if used[base] else base
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from zoo.formats.keras.activations import NAMED
-from zoo.formats.keras.values import Op, Step, Value, spread
+from zoo.formats.keras.values import Op, Several, Step, Value, spread
 from zoo.formats.keras.weighted import window
 
 
@@ -259,6 +259,22 @@ def _number(step: Step, item: Any) -> float:
     return float(item)
 
 
+def split(step: Step) -> list[Value]:
+    """keras.ops.split into equal parts: a slice for each."""
+    value, parts = step.value(), step.whole("indices_or_sections")
+    axis = step.axis(step.get("axis", default=0), value)
+    size = value.shape[axis - 1]
+    if size % parts:
+        raise step.unsupported(f"splits {size} into {parts} parts")
+    place = {1: 2, 2: 3, 3: 1}[axis] if value.image else axis  # NCHW
+    ends = [size // parts * (part + 1) for part in range(parts)]
+    slices = [
+        step.make("Slice", [value.name], suffix=str(part), starts=(end - size // parts,), ends=(end,), axes=(place,))
+        for part, end in enumerate(ends)
+    ]
+    return [step.result(name, image=value.image) for name in slices]
+
+
 def function(name: str) -> Op:
     """Returns the translation of an activation that stands in the description as an operation of keras.ops."""
 
@@ -305,9 +321,10 @@ OPS: dict[str, Op] = {
         nothing,
     ),
 }  # fmt: skip
-KERAS_OPS: dict[str, Op] = {
+KERAS_OPS: dict[str, Op | Several] = {
     "Add": arithmetic("Add"),
     "Divide": arithmetic("Div"),
+    "Split": split,
     "Multiply": arithmetic("Mul"),
     "Subtract": arithmetic("Sub"),
     "TrueDivide": arithmetic("Div"),

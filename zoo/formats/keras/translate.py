@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from zoo.errors import FormatError, UnsupportedError, UsageError
 from zoo.formats.keras import activations, plain, weighted
 from zoo.formats.keras.config import Layer, Network, Ref, refs
-from zoo.formats.keras.values import Op, State, Step, Unsupported, Value, first
+from zoo.formats.keras.values import Op, Several, State, Step, Unsupported, Value, first
 from zoo.formats.pickles import shown
 from zoo.graph import Graph, Param
 
@@ -32,7 +32,7 @@ OLD = {
 _PACKAGES = ("keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras", "")
 _OPERATIONS = "keras.src.ops"
 _FLAG = "--input-shape 3,224,224"
-_IGNORED = {
+IGNORED = {
     "optimizer*": "state of the training",
     "_metrics*": "state of the training",
     "metrics*": "state of the training",
@@ -100,7 +100,7 @@ def _ordered(
     for key in state.params:
         by_layer.setdefault(key.rpartition("/")[0], []).append(key)
     params: dict[str, Any] = {}
-    ignored = {**state.ignored, **_IGNORED}
+    ignored = {**state.ignored, **IGNORED}
     renamed: dict[str, str] = {}
     for layer in network.all_layers():
         position = 0
@@ -181,6 +181,8 @@ class _Walk:
                     made = self._called(layer, _filled(arguments, known), depth)
                     for index, value in enumerate(made):
                         known[Ref(at.layer, at.call, index)] = value
+                    if at not in known and isinstance(made[0], _Refused):
+                        known[at] = made[0]
                     if at not in known:
                         raise self._damaged(f"layer {layer.name!r} has no output {at.output}")
                     stack.pop()
@@ -200,28 +202,30 @@ class _Walk:
                 raise self._damaged(f"{layer.name!r} takes {len(inner.inputs)} values, gets {len(found)}")
             made = self.run(inner, dict(zip(inner.inputs, found, strict=True)), list(inner.outputs), depth + 1)
         else:
-            made = [self._translated(layer, arguments, found)]
+            made = self._translated(layer, arguments, found)
         if len(made) == 1:
             self.made.setdefault(layer.name, made[0])
         return made
 
-    def _translated(self, layer: Layer, arguments: tuple[Any, ...], found: list[Value | _Refused]) -> Value | _Refused:
+    def _translated(self, layer: Layer, arguments: tuple[Any, ...], found: list[Value | _Refused]) -> list[Any]:
+        """Returns a layer's values; one that stands for all where it was refused, or reads what was."""
         kind = OLD.get(layer.kind, layer.kind)
         step = Step(layer, arguments, self.state)
         try:
             translation = _translation(step, kind)
             if any(isinstance(value, _Refused) for value in found):
-                return _Refused()
-            return translation(step)
+                return [_Refused()]
+            made = translation(step)
+            return made if isinstance(made, list) else [made]
         except Unsupported as error:
             if str(error) not in self.refused:
                 self.refused.append(str(error))
-            return _Refused()
+            return [_Refused()]
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             raise step.damaged(" ".join(str(error).split())[:300]) from None
 
 
-def _translation(step: Step, kind: str) -> Op:
+def _translation(step: Step, kind: str) -> Op | Several:
     layer = step.layer
     package = layer.module.split(">")[0]
     if package.startswith(_OPERATIONS):

@@ -38,6 +38,8 @@ class Value:
 
 
 Op: TypeAlias = Callable[["Step"], Value]
+Several: TypeAlias = Callable[["Step"], list[Value]]
+"""An operation that gives more than one value."""
 
 
 class Unsupported(Exception):
