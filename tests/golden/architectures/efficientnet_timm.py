@@ -16,7 +16,10 @@ OWN = [name for name in TF if not name.startswith("efficientnetv2-b")]
 OWN += ["efficientnetv2-rw-t", "efficientnetv2-rw-s", "efficientnetv2-rw-m", "test-efficientnet"]
 OWN += [f"tinynet-{size}" for size in "abcde"]
 
+PRUNED = [f"efficientnet-b{number}-pruned" for number in (1, 2, 3)]
+
 SIZES = {  # as published
+    "efficientnet-b1-pruned": 240, "efficientnet-b2-pruned": 260, "efficientnet-b3-pruned": 300,
     "efficientnet-b1": 240, "efficientnet-b2": 260, "efficientnet-b3": 300, "efficientnet-b4": 380,
     "efficientnet-b5": 456, "efficientnet-b6": 528, "efficientnet-b7": 600,
     "efficientnet-lite1": 240, "efficientnet-lite2": 260, "efficientnet-lite3": 300, "efficientnet-lite4": 380,
@@ -29,7 +32,7 @@ QUICK = ("timm/efficientnet-lite0", "timm/test-efficientnet", "timm-tf/efficient
 
 
 def make(dialect: str, name: str) -> dict[str, object]:
-    prefix = "tf_" if dialect == "timm-tf" else ""
+    prefix = "tf_" if dialect == "timm-tf" and name not in PRUNED else ""
     return torch_case.case(
         lambda: torch_case.timm_network(prefix + name.replace("-", "_")),
         64 + SIZES.get(name, 224) % 32,
@@ -43,7 +46,7 @@ if __name__ == "__main__":
         "efficientnet",
         {
             f"{dialect}/{name}": lambda dialect=dialect, name=name: make(dialect, name)
-            for dialect, names in (("timm", OWN), ("timm-tf", TF))
+            for dialect, names in (("timm", OWN), ("timm-tf", TF + PRUNED))
             for name in names
         },
     )
