@@ -38,6 +38,7 @@ def make(dialect: str, name: str) -> dict[str, object]:
         64 + SIZES.get(name, 224) % 32,
         run=name not in LARGE,
         quick=f"{dialect}/{name}" in QUICK,
+        at_least=0.02 if name == "efficientnet-b3-pruned" else 0.03,
     )
 
 
