@@ -30,15 +30,20 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "alexnet",
+    "condensenet",
     "convnext",
+    "cspnet",
     "darknet",
     "densenet",
+    "dla",
     "dpn",
     "efficientnet",
     "gluon",
     "gluoncv",
     "gluoncv2",
+    "ghostnet",
     "googlenet",
+    "hbonet",
     "hrnet",
     "inception_resnet_v1",
     "inception_resnet_v2",
@@ -56,32 +61,58 @@ FAMILIES = (
     "mobilenet",
     "mobilenet_v1",
     "nasnet",
+    "nfnet",
     "nin",
     "overfeat",
     "polynet",
     "pytorchcv_dense",
     "pytorchcv_inception",
     "pytorchcv_mobile",
+    "pytorchcv_nas",
     "pytorchcv_residual",
     "pytorchcv_resnet",
     "pytorchcv_shuffle",
     "pytorchcv_twins",
     "qubvel",
     "regnet",
+    "repvgg",
     "res2net",
     "resnest",
     "resnet",
     "resnet_tf",
     "resnetv2",
+    "rexnet",
+    "selecsls",
     "senet",
     "shufflenet",
+    "sknet",
     "squeezenet",
+    "tresnet",
     "vgg",
     "vovnet",
     "xception",
 )
 """Modules of this folder."""
 _CUT = "not in the file; the network gives the features that enter it"
+
+
+FORMER = (
+    (r"^(?:tv|ssl|swsl|ig|gluon)_", ""),
+    (r"_v1b$", ""),
+    (r"_v1([cds])$", r"\1"),
+    (r"(?:_384)?_in2[12](?:ft1)?k$", ""),
+    (r"^(tf_efficientnet_.+)_(?:ap|ns|ns_475)$", r"\1"),
+    (r"_miil$", ""),
+    (r"^(tresnet_.+)_448$", r"\1"),
+    (r"_bitm$", "_bit"),
+    (r"_bit_(?:distilled|teacher|teacher_384)$", "_bit"),
+    (r"^efficientnet_b([23])a$", r"efficientnet_b\1"),
+    (r"^mnasnet_a1$", "semnasnet_100"),
+    (r"^mnasnet_b1$", "mnasnet_100"),
+    (r"^regnetz_040h$", "regnetz_040_h"),
+    (r"^seresnext26tn_32x4d$", "seresnext26t_32x4d"),
+)
+"""What timm called networks before 0.9 -> what it calls them now (`register_model_deprecations` of its modules)."""
 
 
 class _Family(Protocol):
@@ -144,14 +175,19 @@ def build(variant: str, dialect: str, *, classes: int = 1000, size: int | None =
 def timm(architecture: str) -> tuple[str, str]:
     """Returns variant and dialect of a network that timm knows by `architecture`, as a hub's config.json has it.
 
+    Names from before timm 0.9, which told the weights too (`gluon_resnet50_v1d`), are taken as well.
+
     Raises:
         UsageError: no family has it.
     """
-    known: dict[str, tuple[str, str]] = {}
+    given, known = architecture, dict[str, tuple[str, str]]()
     for family in _modules():
         known |= getattr(family, "TIMM", {})
     if architecture not in known:
-        raise UsageError(f"timm's architecture {architecture!r} is not among those that zoo can build")
+        for pattern, replacement in FORMER:
+            architecture = re.sub(pattern, replacement, architecture)
+    if architecture not in known:
+        raise UsageError(f"timm's architecture {given!r} is not among those that zoo can build")
     return known[architecture]
 
 

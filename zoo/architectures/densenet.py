@@ -4,6 +4,8 @@
   either are taken, in all dialects.
 - timm (models/densenet.py) has the same names and numbers, and variants with a stem of three convolutions (`d`) and
   with a filter behind the stem's pool (`blur`).
+- ibn-net (XingangPan/IBN-Net ibnnet/densenet_ibn.py): in every third layer of all blocks but the last, the last two
+  fifths of the input are normalised by each image's own statistics. Its average over 7x7 is here one over all of a map.
 - pretrainedmodels (torchvision_models.py) publishes torchvision's weights with `classifier` in their names; what is
   saved from its module has `last_linear`.
 """
@@ -26,6 +28,8 @@ class Variant(NamedTuple):
     layers: tuple[int, ...]
     deep: bool = False
     blur: bool = False
+    mixed: bool = False
+    """Whether some inputs are normalised as IBN-Net does."""
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -35,16 +39,23 @@ VARIANTS: Mapping[str, Variant] = {
     "densenet201": Variant(32, (6, 12, 48, 32)),
     "densenet264d": Variant(48, (6, 12, 64, 48), deep=True),
     "densenetblur121d": Variant(32, (6, 12, 24, 16), deep=True, blur=True),
+    "densenet121-ibn-a": Variant(32, (6, 12, 24, 16), mixed=True),
+    "densenet169-ibn-a": Variant(32, (6, 12, 32, 32), mixed=True),
 }
-_PLAIN = tuple(name for name, variant in VARIANTS.items() if not variant.deep)
+_MIXED = tuple(name for name, variant in VARIANTS.items() if variant.mixed)
+_TIMM = tuple(name for name in VARIANTS if name not in _MIXED)
+_PLAIN = tuple(name for name in _TIMM if not VARIANTS[name].deep)
 PUBLISHED: Mapping[str, Sequence[str]] = {
     "torchvision": _PLAIN,
-    "timm": tuple(VARIANTS),
+    "timm": _TIMM,
     "pretrainedmodels": _PLAIN,
+    "ibn-net": _MIXED,
 }
-TIMM = {name: (name, "timm") for name in VARIANTS}
+TIMM = {name: (name, "timm") for name in _TIMM}
 BOTTLENECK = 4
 """Channels between a layer's two convolutions, times those it adds."""
+BY_INSTANCE = 0.4
+"""Share of the channels that IBN-Net normalises by instance."""
 _OLDER = (re.compile(r"(\.denselayer\d+\.(?:norm|conv))([12]\.)"), r"\1.\2")
 
 
@@ -58,7 +69,8 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     value = _stem(net, spec)
     for block, layers in enumerate(spec.layers, 1):
         for layer in range(1, layers + 1):
-            value = _layer(net, value, f"features.denseblock{block}.denselayer{layer}", spec.growth)
+            mixed = spec.mixed and block < len(spec.layers) and layer % 3 == 1
+            value = _layer(net, value, f"features.denseblock{block}.denselayer{layer}", spec.growth, mixed=mixed)
         if block < len(spec.layers):
             value = _transition(net, value, f"features.transition{block}")
     value = _norm(net, value, "features.norm5")
@@ -70,8 +82,13 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     return net.graph(variant, value, size, renamed=renamed)
 
 
-def _norm(net: Net, value: str, name: str) -> str:
-    return net.act(net.norm(value, name), f"{name}.act", "relu")
+def _norm(net: Net, value: str, name: str, *, mixed: bool = False) -> str:
+    if mixed:
+        first = int(net.channels[value] * (1 - BY_INSTANCE))
+        normed = net.mixed_norm(value, name, ("BN", first), ("IN", net.channels[value] - first))
+    else:
+        normed = net.norm(value, name)
+    return net.act(normed, f"{name}.act", "relu")
 
 
 def _stem(net: Net, spec: Variant) -> str:
@@ -87,9 +104,9 @@ def _stem(net: Net, spec: Variant) -> str:
     return net.max_pool(value, "features.pool0", 3, 2, pad=1)
 
 
-def _layer(net: Net, value: str, name: str, growth: int) -> str:
+def _layer(net: Net, value: str, name: str, growth: int, *, mixed: bool = False) -> str:
     """Returns a value and, behind it, the channels that a layer makes of it."""
-    new = net.conv(_norm(net, value, f"{name}.norm1"), f"{name}.conv1", BOTTLENECK * growth)
+    new = net.conv(_norm(net, value, f"{name}.norm1", mixed=mixed), f"{name}.conv1", BOTTLENECK * growth)
     new = net.conv(_norm(net, new, f"{name}.norm2"), f"{name}.conv2", growth, 3)
     return net.concat(f"{name}.cat", value, new)
 

@@ -7,7 +7,8 @@ models/efficientnet.py.
 
 - torchvision (models/efficientnet.py): symmetric padding; epsilon 1e-5, but 1e-3 in B5 to B7 and in V2.
 - timm: its own training runs, `efficientnet_b0`: symmetric padding, epsilon 1e-5.
-- timm-tf: its ports of TensorFlow's weights, `tf_efficientnet_b0`: the same names, but SAME padding and epsilon 1e-3.
+- timm-tf: its ports of TensorFlow's weights, `tf_efficientnet_b0`, and what was pruned of them: the same names, but
+  SAME padding and epsilon 1e-3.
 - lukemelas: lukemelas/EfficientNet-PyTorch (package efficientnet-pytorch) and its fork for Lite, ml-illustrated's
   EfficientNet-Lite-PyTorch: SAME padding, epsilon 1e-3. That code takes the zeros of SAME for the size that a network
   is made for, whatever comes in; here they are those of `size`.
@@ -127,6 +128,53 @@ def _tiny(width: float, depth: float, size: int) -> Network:
     return Network(table, 32, 1280, size, act="silu")
 
 
+Pruned = Sequence[tuple[int, Sequence[tuple[int, int]]]]
+"""For each stage of `B` the channels of its blocks, and inside of each block and of its squeeze-and-excitation."""
+PRUNED: Mapping[str, tuple[int, int, int, float, Pruned]] = {
+    "efficientnet-b1-pruned": (32, 1280, 240, 0.2, (
+        (16, ((32, 8), (16, 4))),
+        (12, ((48, 4), (62, 6), (48, 6))),
+        (35, ((70, 6), (61, 10), (51, 10))),
+        (74, ((175, 10), (188, 20), (137, 20), (164, 20))),
+        (67, ((399, 20), (201, 28), (160, 28), (213, 28))),
+        (192, ((637, 27), (806, 48), (798, 48), (891, 48), (990, 48))),
+        (320, ((1152, 48), (1912, 80))),
+    )),
+    "efficientnet-b2-pruned": (32, 1408, 260, 0.3, (
+        (16, ((32, 8), (16, 4))),
+        (17, ((54, 4), (69, 6), (61, 6))),
+        (42, ((86, 6), (72, 12), (98, 12))),
+        (85, ((245, 12), (274, 22), (254, 22), (292, 22))),
+        (116, ((502, 22), (315, 30), (354, 30), (443, 30))),
+        (208, ((719, 30), (1148, 52), (1160, 52), (1182, 52), (1228, 52))),
+        (352, ((1248, 52), (2112, 88))),
+    )),
+    "efficientnet-b3-pruned": (40, 1536, 300, 0.3, (
+        (24, ((40, 10), (24, 6))),
+        (12, ((27, 6), (49, 8), (48, 8))),
+        (40, ((83, 8), (90, 12), (85, 12))),
+        (93, ((215, 12), (261, 24), (219, 24), (254, 24), (236, 24))),
+        (120, ((480, 24), (235, 34), (217, 34), (226, 33), (340, 34))),
+        (232, ((802, 34), (1030, 58), (924, 58), (1016, 58), (1130, 58), (1266, 58))),
+        (384, ((1392, 58), (2301, 96))),
+    )),
+}  # fmt: skip
+"""Channels of stem and head, size, dropout, and stages (timm models/_pruned)."""
+
+
+def _pruned(stem: int, features: int, size: int, dropout: float, table: Pruned) -> Network:
+    """B1 to B3 with the channels that pruning left (arXiv:2002.08258)."""
+    lines, before = [], stem
+    for (line,), (channels, widths) in zip(B, table, strict=True):
+        stage = []
+        for index, (inside, squeezed) in enumerate(widths):
+            block = line._replace(repeats=1, channels=channels, expand=inside / before, se=squeezed / before)
+            stage.append(block._replace(stride=1) if index else block)
+            before = channels
+        lines.append(stage)
+    return Network(lines, stem, features, size, dropout, "silu", divisor=1)
+
+
 VARIANTS: Mapping[str, Network] = {
     "efficientnet-b0": _b(1.0, 1.0, 224, 0.2),
     "efficientnet-b1": _b(1.0, 1.1, 240, 0.2),
@@ -170,6 +218,7 @@ VARIANTS: Mapping[str, Network] = {
     "tinynet-d": _tiny(0.54, 0.695, 152),
     "tinynet-e": _tiny(0.51, 0.6, 106),
     "test-efficientnet": Network(TEST, 24, 256, 160, act="silu"),
+    **{name: _pruned(*numbers) for name, numbers in PRUNED.items()},
 }
 
 # ------------------------------------------------------------------------------------------------------------- dialects
@@ -234,16 +283,24 @@ _V2 = tuple(f"efficientnetv2-{size}" for size in ("s", "m", "l", "xl"))
 _TF_ONLY = tuple(f"efficientnetv2-b{number}" for number in range(4))
 PUBLISHED: Mapping[str, Sequence[str]] = {
     "torchvision": (*_B[:8], *_V2[:3]),
-    "timm": tuple(variant for variant in VARIANTS if variant not in _TF_ONLY),
-    "timm-tf": (*_B, "efficientnet-l2", *_LITE, *_CONDCONV, *_EDGE, *_TF_ONLY, *_V2),
+    "timm": tuple(variant for variant in VARIANTS if variant not in (*_TF_ONLY, *PRUNED)),
+    "timm-tf": (*_B, *PRUNED, "efficientnet-l2", *_LITE, *_CONDCONV, *_EDGE, *_TF_ONLY, *_V2),
     "lukemelas": (*_B, *_LITE),
     "tpu": (*_B, "efficientnet-l2", *_LITE, *_EDGE),
 }
 _THEIRS = dict(zip(_CONDCONV, ("efficientnet_cc_b0_4e", "efficientnet_cc_b0_8e", "efficientnet_cc_b1_8e"), strict=True))
 TIMM = {
-    prefix + _THEIRS.get(variant, variant.replace("-", "_")): (variant, dialect)
-    for prefix, dialect in (("", "timm"), ("tf_", "timm-tf"))
-    for variant in PUBLISHED[dialect]
+    **{
+        ("" if dialect == "timm" or variant in PRUNED else "tf_") + _THEIRS.get(variant, variant.replace("-", "_")): (
+            variant,
+            dialect,
+        )
+        for dialect in ("timm", "timm-tf")
+        for variant in PUBLISHED[dialect]
+    },
+    # zeros among their weights
+    "efficientnet_es_pruned": ("efficientnet-es", "timm"),
+    "efficientnet_el_pruned": ("efficientnet-el", "timm"),
 }
 SIZES: Mapping[str, Mapping[str, int]] = {
     "torchvision": {"efficientnet-b2": 288},

@@ -16,11 +16,13 @@ from typing import Protocol
 
 from zoo.architectures import (
     alexnet,
+    condensenet,
     darknet,
     inception_resnet_v1,
     pytorchcv_dense,
     pytorchcv_inception,
     pytorchcv_mobile,
+    pytorchcv_nas,
     pytorchcv_residual,
     pytorchcv_resnet,
     pytorchcv_shuffle,
@@ -52,8 +54,8 @@ _OF_FAMILY: Sequence[tuple[_Family, Sequence[str]]] = (
     *(
         (family, family.PUBLISHED["pytorchcv"])
         for family in (
-            alexnet, darknet, inception_resnet_v1, pytorchcv_dense, pytorchcv_inception, pytorchcv_mobile,
-            pytorchcv_residual, pytorchcv_shuffle, pytorchcv_twins, vgg,
+            alexnet, condensenet, darknet, inception_resnet_v1, pytorchcv_dense, pytorchcv_inception,
+            pytorchcv_mobile, pytorchcv_nas, pytorchcv_residual, pytorchcv_shuffle, pytorchcv_twins, vgg,
         )
     ),
 )  # fmt: skip
@@ -76,6 +78,7 @@ RULES: Rules = (
     (r"^output\.dropout$", "output.1"),
     (r"^output\.fc$", "output.2"),
     (r"^output\.classifier$", "output.1"),
+    (r"^output\.linear$", "output.1.dense"),
     (r"^output(?=$|\.fc\d)", "output.1"),
 )
 UNITS: Mapping[str, Rules] = {
@@ -93,6 +96,19 @@ UNITS: Mapping[str, Rules] = {
         (r"^features\.stage1\.unit(\d+)", "features.1.{1-1}"),
         (r"^features\.stage(\d+)\.unit(\d+)", "features.{1}.{2}"),
         (r"^features\.stage(\d+)\.trans\d+", "features.{1}.0"),
+    ),
+    "two stems": (
+        (r"^features\.stem([12])_unit", "features.{1}"),
+        (r"^features\.stage(\d+)\.unit(\d+)", "features.{1+2}.{2-1}"),
+    ),
+    "one stem": (
+        (r"^features\.stem1_unit", "features.1"),
+        (r"^features\.stage(\d+)\.unit(\d+)", "features.{1+1}.{2-1}"),
+    ),
+    "poly": (
+        (r"\.res_blocks\.(\d)", ".res_block{1+1}"),
+        (r"\.bns\.(\d)", ".bn{1+1}"),
+        (r"^features\.stage(\d+)\.unit(\d+)", "features.{1}.{2-1}"),
     ),
 }
 """What else stands in a stage."""
@@ -122,8 +138,14 @@ def _counting_padding(node: Node) -> Node:
 def _kind(variant: str) -> str:
     if variant.startswith("squeeze"):
         return "pool first"
-    if variant.startswith(("densenet", "pelee")):
+    if variant.startswith(("densenet", "pelee", "condensenet")):
         return "transition first"
+    if variant.startswith("nasnet"):
+        return "two stems"
+    if variant.startswith("pnasnet"):
+        return "one stem"
+    if variant == "polynet":
+        return "poly"
     if variant.startswith(("alexnet", "zfnet", "vgg", "bn-vgg", "darknet-")):
         return "without stem"
     return ""

@@ -126,20 +126,22 @@ class Net:
     def conv(
         self, value: str, name: str, out: int, kernel: Pair = 1, stride: Pair = 1, *, pad: Padding = None,
         groups: int = 1, dilation: Pair = 1, bias: bool = False, weights: str | None = None,
-        standardize: float | None = None,
+        standardize: float | None = None, dense: bool = False,
     ) -> str:  # fmt: skip
         """Convolution; with `groups` as many as channels a depthwise one.
 
         `weights` names the kernel in full where it is not the layer's name and the style's suffix; `standardize` is
-        that of its `Param`.
+        that of its `Param`; `dense`: the file holds a 1x1 kernel as a dense layer's.
         """
         before = self.channels[value]
         rows, columns = _pair(kernel)
-        stored = "HWIO" if self.style.channels_last else "as is"
+        stored: str | tuple[int, ...] = "HWIO" if self.style.channels_last else "as is"
         suffix = self.style.kernel
         if groups == before and groups > 1:
             suffix = self.style.depthwise
             stored = f"HWC{out // groups}" if self.style.channels_last else stored
+        if dense:
+            stored = (out, before)
         weights, shape = weights or name + suffix, (out, before // groups, rows, columns)
         self.params[weights] = Param(shape, stored, standardize, turned=self.style.theano)
         inputs = [value, weights]
@@ -165,6 +167,25 @@ class Net:
         channels = self.channels[value]
         gamma, beta = (self.param(name + key, channels, 1, 1, stored=(channels,)) for key in self.style.norm[:2])
         return self.node("Add", f"{name}.offset", self.node("Mul", name, value, gamma), beta)
+
+    def instance_norm(self, value: str, name: str, *, epsilon: float | None = None) -> str:
+        """Normalisation by the statistics of each image's own channels; scale and offset per channel."""
+        gamma, beta = (self.param(name + suffix, self.channels[value]) for suffix in self.style.norm[:2])
+        epsilon = self.style.epsilon if epsilon is None else epsilon
+        return self.node("InstanceNormalization", name, value, gamma, beta, epsilon=epsilon)
+
+    def mixed_norm(self, value: str, name: str, *parts: tuple[str, int]) -> str:
+        """Some channels normalised by `instance_norm`, the others by `norm` (IBN-Net, arXiv:1807.09441).
+
+        Each part is the name of a normalisation and how many channels it has; one that begins with `IN` or `inst` is
+        of instances.
+        """
+        values = self.split(value, f"{name}.split", *(channels for _, channels in parts))
+        normed = []
+        for part, (kind, _) in zip(values, parts, strict=True):
+            norm = self.instance_norm if kind.startswith(("IN", "inst")) else self.norm
+            normed.append(norm(part, f"{name}.{kind}"))
+        return self.concat(name, *normed)
 
     def layer_norm(self, value: str, name: str, epsilon: float) -> str:
         """Normalisation over the channels of each position, (N, C, H, W)."""
@@ -254,12 +275,16 @@ class Net:
 
     def squeeze_excite(
         self, value: str, name: str, reduce: str, expand: str, squeezed: int, *, act: str = "relu",
-        gate: str = "sigmoid", gain: float = 1.0, bias: bool = True,
+        gate: str = "sigmoid", gain: float = 1.0, bias: bool = True, dense: bool = False, norm: str = "",
     ) -> str:  # fmt: skip
-        """Scales channels by what two 1x1 convolutions, named in full, make of their averages; `gain` times as much."""
-        gates = self.global_pool(value, f"{name}.pool")
-        gates = self.act(self.conv(gates, reduce, squeezed, bias=bias), f"{reduce}.act", act)
-        gates = self.act(self.conv(gates, expand, self.channels[value], bias=bias), f"{expand}.gate", gate)
+        """Scales channels by what two 1x1 convolutions, named in full, make of their averages; `gain` times as much.
+
+        `norm` names a normalisation behind the first of them.
+        """
+        gates = self.conv(self.global_pool(value, f"{name}.pool"), reduce, squeezed, bias=bias, dense=dense)
+        gates = self.act(self.norm(gates, norm) if norm else gates, f"{reduce}.act", act)
+        gates = self.conv(gates, expand, self.channels[value], bias=bias, dense=dense)
+        gates = self.act(gates, f"{expand}.gate", gate)
         return self.node("Mul", name, value, self.times(gates, f"{expand}.times", gain))
 
     def eca(self, value: str, name: str, kernel: int) -> str:
@@ -302,7 +327,9 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "gelu": ("Gelu", {}),
     "gelu_tanh": ("Gelu", {"approximate": "tanh"}),
     "tanh": ("Tanh", {}),
-    "leaky_relu": ("LeakyRelu", {"alpha": 0.1}),  # Darknet's; torch's own default is 0.01
+    "leaky_relu": ("LeakyRelu", {"alpha": 0.1}),  # Darknet's
+    "leaky_relu_0.01": ("LeakyRelu", {"alpha": 0.01}),  # torch's own default
+    "leaky_relu_0.001": ("LeakyRelu", {"alpha": 0.001}),  # TResNet's
 }
 """Name -> ONNX operator and attributes."""
 

@@ -113,11 +113,8 @@ def _bare(net: Net, value: str, name: str, out: int, kernel: int = 1, stride: in
 
 def _half_by_instance(net: Net, value: str, name: str, out: int) -> str:
     value = net.conv(value, f"{name}.conv", out)
-    first, second = net.split(value, f"{name}.ibn.split", out // 2, out - out // 2)
-    arrays = [net.param(f"{name}.ibn.inst_norm{suffix}", out // 2) for suffix in net.style.norm[:2]]
-    first = net.node("InstanceNormalization", f"{name}.ibn.inst_norm", first, *arrays, epsilon=1e-5)
-    second = net.norm(second, f"{name}.ibn.batch_norm")
-    return net.act(net.concat(f"{name}.ibn", first, second), f"{name}.activ", "relu")
+    value = net.mixed_norm(value, f"{name}.ibn", ("inst_norm", out // 2), ("batch_norm", out - out // 2))
+    return net.act(value, f"{name}.activ", "relu")
 
 
 def _air(net: Net, value: str, name: str, out: int, ratio: int, side: int) -> str:

@@ -6,9 +6,10 @@ squeeze-and-excitation, Z widens inside its blocks and ends them linearly, V nor
 and numbers: Radosavovic et al., arXiv:2003.13678; pytorch/vision torchvision/models/regnet.py; huggingface's
 pytorch-image-models timm/models/regnet.py, whose names the variants have: 032 are 3.2 GF.
 
-Dialects differ in names only. Where torchvision rounds a width otherwise than timm, timm has its network too, with
-`-tv`: torchvision's regnet_x_400mf, regnet_y_800mf and regnet_y_8gf are regnetx-004-tv, regnety-008-tv and
-regnety-080-tv, while its regnet_y_3_2gf is regnety-032. SWAG's and SEER's weights are of the same networks.
+Dialects differ in names only; `pycls` is the authors' (facebookresearch/pycls pycls/models/anynet.py). Where
+torchvision rounds a width otherwise than timm, timm has its network too, with `-tv`: torchvision's regnet_x_400mf,
+regnet_y_800mf and regnet_y_8gf are regnetx-004-tv, regnety-008-tv and regnety-080-tv, while its regnet_y_3_2gf is
+regnety-032. SWAG's and SEER's weights are of the same networks.
 """
 
 from __future__ import annotations
@@ -112,7 +113,12 @@ VARIANTS: Mapping[str, Variant] = {
 }
 _TORCHVISION = [f"regnetx-{n}" for n in ("004-tv", "008", "016", "032", "080", "160", "320")]
 _TORCHVISION += [f"regnety-{n}" for n in ("004", "008-tv", "016", "032", "080-tv", "160", "320", "1280")]
-PUBLISHED: Mapping[str, Sequence[str]] = {"torchvision": tuple(_TORCHVISION), "timm": tuple(VARIANTS)}
+_SIZES = ("002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160", "320")
+PUBLISHED: Mapping[str, Sequence[str]] = {
+    "torchvision": tuple(_TORCHVISION),
+    "timm": tuple(VARIANTS),
+    "pycls": tuple(f"regnet{kind}-{size}" for kind in "xy" for size in _SIZES),
+}
 TIMM = {name.replace("-", "_"): (name, "timm") for name in VARIANTS}
 
 
@@ -120,15 +126,18 @@ TIMM = {name.replace("-", "_"): (name, "timm") for name in VARIANTS}
 class Dialect:
     """Names of layers: a convolution's and its normalisation's suffix, the activation's behind them, and so on."""
 
-    stem: str
+    stem: tuple[str, str]
+    """Its convolution and its normalisation."""
     block: str
     """Of `stage` and `unit`, both from 1; `index` is the unit from 0."""
     convs: tuple[str, str, str]
     conv: str
     norm: str
     act: str
-    squeeze: str
-    shortcut: str
+    squeeze: tuple[str, str, str]
+    """Of squeeze-and-excitation, and its two layers."""
+    shortcut: tuple[str, str]
+    """Its convolution and its normalisation."""
     end: str
     """Activation behind the sum."""
     pool: str
@@ -138,14 +147,21 @@ class Dialect:
 
 DIALECTS = {
     "torchvision": Dialect(
-        stem="stem", block="trunk_output.block{stage}.block{stage}-{index}.", convs=("f.a", "f.b", "f.c"), conv=".0",
-        norm=".1", act=".2", squeeze="f.se", shortcut="proj",
+        stem=("stem.0", "stem.1"), block="trunk_output.block{stage}.block{stage}-{index}.",
+        convs=("f.a", "f.b", "f.c"), conv=".0", norm=".1", act=".2", squeeze=("f.se", "f.se.fc1", "f.se.fc2"),
+        shortcut=("proj.0", "proj.1"),
         end="activation", pool="avgpool", flatten="flatten", classifier="fc",
     ),
     "timm": Dialect(
-        stem="stem", block="s{stage}.b{unit}.", convs=("conv1", "conv2", "conv3"), conv=".conv", norm=".bn",
-        act=".bn.act", squeeze="se", shortcut="downsample", end="act3",
+        stem=("stem.conv", "stem.bn"), block="s{stage}.b{unit}.", convs=("conv1", "conv2", "conv3"), conv=".conv",
+        norm=".bn", act=".bn.act", squeeze=("se", "se.fc1", "se.fc2"), shortcut=("downsample.conv", "downsample.bn"),
+        end="act3",
         pool="head.global_pool.pool", flatten="head.global_pool.flatten", classifier="head.fc",
+    ),
+    "pycls": Dialect(
+        stem=("stem.conv", "stem.bn"), block="s{stage}.b{unit}.", convs=("f.a", "f.b", "f.c"), conv="", norm="_bn",
+        act="_af", squeeze=("f.se", "f.se.f_ex.0", "f.se.f_ex.2"), shortcut=("proj", "bn"), end="af",
+        pool="head.avg_pool", flatten="head.flatten", classifier="head.fc",
     ),
 }  # fmt: skip
 
@@ -194,7 +210,7 @@ class _RegNet(Net):
     def network(self, classes: int) -> str:
         numbers, names = self.numbers, self.names
         if numbers.before:
-            value = self.conv("image", names.stem, STEM, 3, 2)
+            value = self.conv("image", names.stem[0].removesuffix(".conv"), STEM, 3, 2)
         else:
             value = self.layer("image", names.stem, STEM, 3, 2)
         block = self.block_before if numbers.before else self.block
@@ -218,7 +234,8 @@ class _RegNet(Net):
         result = self.layer(result, third, stage.width, act=False)
         changes = stride != 1 or self.channels[value] != stage.width
         if changes and numbers.shortcut != "none":
-            shortcut = self.layer(value, prefix + names.shortcut, stage.width, 1, stride, act=False)
+            conv, norm = (prefix + name for name in names.shortcut)
+            shortcut = self.layer(value, (conv, norm), stage.width, 1, stride, act=False)
             result = self.add(f"{prefix}add", result, shortcut)
         elif not changes:
             result = self.add(f"{prefix}add", result, value)
@@ -234,7 +251,7 @@ class _RegNet(Net):
         result = self.normed(self.squeezed(result, prefix, self.channels[value]), f"{prefix}norm3")
         result = self.conv(result, third, stage.width)
         if changes:
-            value = self.shortcut_before(value, prefix + self.names.shortcut, stage.width, stride)
+            value = self.shortcut_before(value, f"{prefix}downsample", stage.width, stride)
         return self.add(f"{prefix}add", result, value)
 
     def shortcut_before(self, value: str, name: str, width: int, stride: int) -> str:
@@ -245,12 +262,17 @@ class _RegNet(Net):
         return self.conv(value, f"{name}.1", width)
 
     def layer(
-        self, value: str, name: str, out: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, act: bool = True
-    ) -> str:
-        """Convolution without bias, normalisation, and the activation where `act` says so."""
+        self, value: str, name: str | tuple[str, str], out: int, kernel: int = 1, stride: int = 1, *, groups: int = 1,
+        act: bool = True,
+    ) -> str:  # fmt: skip
+        """Convolution without bias, normalisation, and the activation where `act` says so; two names are in full."""
         names = self.names
-        value = self.conv(value, name + names.conv, out, kernel, stride, groups=groups)
-        return self.normed(value, name + names.norm, name + names.act if act else "")
+        if isinstance(name, str):
+            conv, norm, activation = name + names.conv, name + names.norm, name + names.act
+        else:
+            (conv, norm), activation = name, f"{name[1]}.act"
+        value = self.conv(value, conv, out, kernel, stride, groups=groups)
+        return self.normed(value, norm, activation if act else "")
 
     def normed(self, value: str, name: str, act: str | None = None) -> str:
         """Normalisation, and an activation of a name; by default timm's, none for ''."""
@@ -264,5 +286,5 @@ class _RegNet(Net):
     def squeezed(self, value: str, prefix: str, before: int) -> str:
         if not self.numbers.squeeze:
             return value
-        name = prefix + self.names.squeeze
-        return self.squeeze_excite(value, name, f"{name}.fc1", f"{name}.fc2", round(before / 4), act=self.numbers.act)
+        name, reduce, expand = (prefix + name for name in self.names.squeeze)
+        return self.squeeze_excite(value, name, reduce, expand, round(before / 4), act=self.numbers.act)

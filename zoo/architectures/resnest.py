@@ -70,10 +70,15 @@ def _attended(net: Net, value: str, name: str, out: int, norm: str) -> str:
     weights = net.global_pool(net.add(f"{name}.sum", *maps), f"{name}.pool")
     weights = net.conv(weights, f"{name}.fc1", max(RADIX * out // REDUCTION, LEAST), bias=True)
     weights = net.act(net.norm(weights, f"{name}.bn1"), f"{name}.act1", "relu")
-    weights = net.conv(weights, f"{name}.fc2", RADIX * out, bias=True)
-    weights = net.node("Reshape", f"{name}.rows", weights, shape=[0, RADIX, out])
+    return weighed(net, maps, net.conv(weights, f"{name}.fc2", RADIX * out, bias=True), name)
+
+
+def weighed(net: Net, maps: Sequence[str], weights: str, name: str) -> str:
+    """The sum of maps, each channel weighed by the softmax over the maps of `weights`, (N, maps * C, 1, 1)."""
+    count, out = len(maps), net.channels[maps[0]]
+    weights = net.node("Reshape", f"{name}.rows", weights, shape=[0, count, out])
     weights = net.node("Softmax", f"{name}.rsoftmax", weights, axis=1)
-    weights = net.node("Reshape", f"{name}.weights", weights, channels=RADIX * out, shape=[0, RADIX * out, 1, 1])
-    parts = net.split(weights, f"{name}.weights.split", *(out,) * RADIX)
+    weights = net.node("Reshape", f"{name}.weights", weights, channels=count * out, shape=[0, count * out, 1, 1])
+    parts = net.split(weights, f"{name}.weights.split", *(out,) * count)
     weighed = [net.node("Mul", f"{name}.weighed.{i}", a, b) for i, (a, b) in enumerate(zip(maps, parts, strict=True))]
     return net.add(f"{name}.out", *weighed)

@@ -8,6 +8,8 @@ they show how a map is halved (`blur`). Dialects differ in names, and in pretrai
 - pretrainedmodels: `fbresnet152` (RGB) and `cafferesnet101` (BGR, 0..255 less a mean) are ports from Torch and Caffe,
   the two ResNeXt from Torch; all four average a window of 7x7. Its files of resnet18 to resnet152 are torchvision's
   own: read those in that dialect. A network it has loaded and saved again has another name for the classifier.
+- ibn-net (XingangPan/IBN-Net ibnnet): half of what a block's first convolution gives is normalised by each image's own
+  statistics, in all stages but the last. Its average over 7x7 is here one over a map of any size.
 
 `features` takes another block, for families that have the rest in common.
 """
@@ -41,6 +43,8 @@ class Unit(NamedTuple):
     """Of the result before anything was pruned."""
     widened: bool = False
     """Whether that is another number than the input had before anything was pruned."""
+    stage: int = 0
+    """Counted from 0."""
 
 
 class Block(Protocol):
@@ -74,6 +78,7 @@ def features(net: Net, numbers: Variant, names: Names, block: Block | None = Non
                 _channels(numbers, stage, index),
                 numbers.channels[stage] * (1 if len(numbers.blocks[stage]) == 2 else 4),
                 bool(numbers.pruned) and not index and len(numbers.blocks[stage]) == 3,
+                stage,
             )
             value = (block or residual)(net, numbers, names, value, unit)
     return value
@@ -95,7 +100,10 @@ def residual(net: Net, numbers: Variant, names: Names, value: str, unit: Unit) -
         layer = under(unit.prefix, names.layers[index])
         stride = unit.stride if index == strided and not blurred else 1
         groups = numbers.groups if kernel == 3 else 1
-        result = convolved(net, numbers, result, layer, channels, kernel, stride, groups=groups, act=index < last)
+        mixed = index == 0 and unit.stage < numbers.mixed
+        result = convolved(
+            net, numbers, result, layer, channels, kernel, stride, groups=groups, act=index < last, mixed=mixed
+        )
         if index == strided and blurred:
             result = _blurred(net, numbers, result, unit.prefix + names.blur)
     return joined(net, numbers, names, value, result, unit)
@@ -105,9 +113,10 @@ def joined(net: Net, numbers: Variant, names: Names, value: str, result: str, un
     """What follows a block's convolutions: attention, the sum with the input, the activation."""
     if numbers.attention == "se":
         gate, reduce, expand = (unit.prefix + name for name in names.se)
-        result = net.squeeze_excite(result, gate, reduce, expand, max(8, unit.stage_channels // numbers.squeeze))
+        squeezed, dense = max(8, unit.stage_channels // numbers.squeeze), names.dense_se
+        result = net.squeeze_excite(result, gate, reduce, expand, squeezed, bias=not dense, dense=dense)
     elif numbers.attention == "eca":
-        result = net.eca(result, unit.prefix + names.se[0], _eca_kernel(unit.stage_channels))
+        result = net.eca(result, unit.prefix + names.se[0], eca_kernel(unit.stage_channels))
     shortcut = _shortcut(net, numbers, names, value, net.channels[result], unit)
     # The shortcut comes first: Keras follows first inputs by recursion, and by way of the branches the networks of 200
     # layers and more are deeper than Python allows.
@@ -117,12 +126,15 @@ def joined(net: Net, numbers: Variant, names: Names, value: str, result: str, un
 
 def convolved(
     net: Net, numbers: Variant, value: str, layer: Layer, out: int, kernel: int = 1, stride: int = 1, *,
-    groups: int = 1, act: bool = True,
+    groups: int = 1, act: bool = True, mixed: bool = False,
 ) -> str:  # fmt: skip
-    """Convolution, normalisation, and a ReLU where `act` says so."""
+    """Convolution, normalisation, and a ReLU where `act` says so; `mixed`: half is normalised as IBN-Net does."""
     conv, norm, relu = layer
     value = net.conv(value, conv, out, kernel, stride, groups=groups, bias=numbers.bias)
-    value = net.group_norm(value, norm) if numbers.norm == "group" else net.norm(value, norm)
+    if mixed:
+        value = net.mixed_norm(value, norm, ("IN", out // 2), ("BN", out - out // 2))
+    else:
+        value = net.group_norm(value, norm) if numbers.norm == "group" else net.norm(value, norm)
     return net.act(value, relu, "relu") if act else value
 
 
@@ -179,7 +191,7 @@ def _channels(numbers: Variant, stage: int, index: int) -> tuple[int, ...]:
     return inside // numbers.narrower, inside, channels * 4
 
 
-def _eca_kernel(channels: int) -> int:
+def eca_kernel(channels: int) -> int:
     """The paper's rule (arXiv:1910.03151): as long as the logarithm says, and odd."""
     length = int((math.log2(channels) + 1) / 2)
     return max(length if length % 2 else length + 1, 3)

@@ -2,7 +2,7 @@
 
 Sources: timm/models/resnet.py and, of the pruned ones, timm/models/_pruned (huggingface/pytorch-image-models);
 torchvision/models/resnet.py (pytorch/vision); pretrainedmodels/models/fbresnet.py, cafferesnet.py and
-resnext_features (Cadene/pretrained-models.pytorch).
+resnext_features (Cadene/pretrained-models.pytorch); ibnnet (XingangPan/IBN-Net).
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Variant:
     bias: bool = False
     """Whether convolutions have one."""
     norm: Literal["batch", "group"] = "batch"
+    mixed: int = 0
+    """In how many stages half of what a block's first convolution gives is normalised by instance (IBN-Net)."""
     pruned: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """Channels of each block's convolutions but the last, by stage, where pruning left them irregular."""
     left: tuple[int, ...] = ()
@@ -82,6 +84,8 @@ class Names:
     averaged: tuple[str, str, str] = ("downsample.0", "downsample.1", "downsample.2")
     """Average, convolution and normalisation."""
     se: tuple[str, str, str] = ("se", "se.fc1", "se.fc2")
+    dense_se: bool = False
+    """Whether its layers are dense ones without bias; else 1x1 convolutions."""
     add: str = "add"
     head: tuple[str, str, str] = ("global_pool.pool", "global_pool.flatten", "fc")
     whole_map: bool = True
@@ -228,6 +232,11 @@ VARIANTS: Mapping[str, Variant] = {
     "fbresnet152": of_depth(152, bias=True),
     # KaimingHe/deep-residual-networks
     "cafferesnet101": of_depth(101, strided=0, stem_pool="ceil"),
+    # facebookresearch/WSL-Images, which calls torchvision's ResNet with these numbers
+    "resnext101-32x48d": of_depth(101, groups=32, width=48),
+    **{f"resnet{depth}-ibn-a": of_depth(depth, mixed=3) for depth in (18, 34, 50, 101)},
+    "resnext101-32x4d-ibn-a": of_depth(101, **_4D, mixed=3),
+    "seresnet101-ibn-a": of_depth(101, **_SE, mixed=3),
 }
 
 # ---------------------------------------------------------------------------------------------------------- publishers
@@ -251,11 +260,12 @@ CADENE_LUA = Names(
     head=("avg_pool", "flatten", "last_linear"),
     whole_map=False,
 )
+IBN_NET = replace(TORCHVISION, se=("se", "se.fc.0", "se.fc.2"), dense_se=True)
 NAMES: Mapping[str, Mapping[str, Names]] = {
     "torchvision": dict.fromkeys(
         (
             *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide-resnet50-2", "wide-resnet101-2"),
-            *("resnext50-32x4d", "resnext101-32x8d", "resnext101-64x4d"),
+            *("resnext50-32x4d", "resnext101-32x8d", "resnext101-64x4d", "resnext101-32x48d"),
         ),
         TORCHVISION,
     ),
@@ -265,5 +275,6 @@ NAMES: Mapping[str, Mapping[str, Names]] = {
         **dict.fromkeys(("fbresnet152", "cafferesnet101"), CADENE_PORT),
         **dict.fromkeys(("resnext101-32x4d", "resnext101-64x4d"), CADENE_LUA),
     },
+    "ibn-net": dict.fromkeys((name for name in VARIANTS if name.endswith("-ibn-a")), IBN_NET),
 }
 """Dialect -> variant -> names of its layers."""

@@ -4,6 +4,8 @@ Dialects differ in what the dense layers are and in what is behind the last pool
 
 - torchvision (models/vgg.py): the last map is averaged to 7x7, flattened, and goes through Linear layers. Variants with
   `-bn` have a batch normalisation behind each convolution, and every convolution has a bias.
+- jcjohnson (jcjohnson/pytorch-vgg): Caffe's weights in the layout of torchvision's first versions, which took no
+  average and had the dropouts before the dense layers, so that these are numbered otherwise.
 - pretrainedmodels (torchvision_models.py) uses torchvision's files; what is saved from its own module has other names
   (`_features`, `last_linear`), and takes no average.
 - timm (models/vgg.py): the first two dense layers are convolutions (7x7, 1x1) of the same numbers, `pre_logits`.
@@ -33,6 +35,7 @@ DROPOUT = 0.5
 _TORCH_NAMES = tuple(name + suffix for name in VARIANTS for suffix in ("", "-bn"))
 PUBLISHED: Mapping[str, Sequence[str]] = {
     "torchvision": _TORCH_NAMES,
+    "jcjohnson": ("vgg16", "vgg19"),
     "pretrainedmodels": _TORCH_NAMES,
     "timm": _TORCH_NAMES,
     "pytorchcv": (*_TORCH_NAMES, *(f"bn-{name}" for name in VARIANTS)),
@@ -42,6 +45,7 @@ PUBLISHED: Mapping[str, Sequence[str]] = {
 TIMM = {name.replace("-", "_"): (name, "timm") for name in _TORCH_NAMES}
 HEADS: Mapping[str, Sequence[str]] = {
     "torchvision": [f"classifier.{index}" for index in range(7)],
+    "jcjohnson": [f"classifier.{index}" for index in (1, 2, 0, 4, 5, 3, 6)],
     "pretrainedmodels": ["linear0", "relu0", "dropout0", "linear1", "relu1", "dropout1", "last_linear"],
     "pytorchcv": [
         *(f"output.fc{layer}.{part}" for layer in (1, 2) for part in ("fc", "activ", "dropout")),
@@ -49,6 +53,8 @@ HEADS: Mapping[str, Sequence[str]] = {
     ],
 }
 """Names of dense layers, activations and dropouts behind the last pool."""
+DROPPED_FIRST = ("jcjohnson",)
+"""Dialects with the dropouts before the dense layers."""
 _IGNORED = {
     "global_step": "counts training steps",
     "*/mean_rgb": "the mean that slim's own evaluation subtracts; a card states it",
@@ -90,13 +96,16 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
         raise UsageError(f"{variant}: size={size}; expected 224 to 255, or for torchvision's a multiple of 224")
     if times > 1:
         value = net.avg_pool(value, "avgpool", times, times)
-    return net.graph(variant, _dense_head(net, value, HEADS[dialect], classes), size)
+    first = dialect in DROPPED_FIRST
+    return net.graph(variant, _dense_head(net, value, HEADS[dialect], classes, dropped_first=first), size)
 
 
-def _dense_head(net: Net, value: str, names: Sequence[str], classes: int) -> str:
+def _dense_head(net: Net, value: str, names: Sequence[str], classes: int, *, dropped_first: bool) -> str:
     value = net.flatten(value, "flatten", positions=49)
     for linear, relu, dropout in (names[:3], names[3:6]):
-        value = net.dropout(net.act(net.linear(value, linear, HIDDEN), relu, "relu"), dropout, DROPOUT)
+        value = net.dropout(value, dropout, DROPOUT if dropped_first else 0)
+        value = net.act(net.linear(value, linear, HIDDEN), relu, "relu")
+        value = net.dropout(value, dropout, 0 if dropped_first else DROPOUT)
     return net.linear(value, names[6], classes)
 
 

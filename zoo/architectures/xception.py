@@ -4,6 +4,8 @@
   `legacy_xception`): Keras's weights with torch's epsilon and symmetric padding. pretrainedmodels' file is from before
   its function calls `fc` `last_linear`: its names are those of the dialect `timm`, which has the same file. The dialect
   `pretrainedmodels` is what its networks save.
+- `xception65` in gluoncv (dmlc/gluon-cv gluoncv/model_zoo/xception.py): the Aligned Xception without normalisation
+  behind the 1x1 halves of its own, which has one behind the whole, and with ReLUs elsewhere than timm's.
 - `xception41` to `xception71` in timm (models/xception_aligned.py): the Aligned Xceptions of DeepLab (Chen et al.,
   arXiv:1802.02611), with strides in place of pools. `xception41p` and `xception65p` normalise before each convolution.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from zoo.architectures.net import TORCH, Net
+from zoo.architectures.net import GLUON, TORCH, Net
 from zoo.graph import Graph
 
 Block = tuple[tuple[int, int, int], int]
@@ -54,13 +56,19 @@ ALIGNED: Mapping[str, Aligned] = {
 CHANNELS = ((128, 128), (256, 256), (728, 728), *((728, 728, 728),) * 8, (728, 1024))
 """Of the separable convolutions of each block of `xception`; blocks of two make the map smaller."""
 
-PUBLISHED: Mapping[str, Sequence[str]] = {"timm": ("xception", *ALIGNED), "pretrainedmodels": ("xception",)}
+PUBLISHED: Mapping[str, Sequence[str]] = {
+    "timm": ("xception", *ALIGNED),
+    "pretrainedmodels": ("xception",),
+    "gluoncv": ("xception65",),
+}
 TIMM = {"legacy_xception": ("xception", "timm"), **{name: (name, "timm") for name in ("xception", *ALIGNED)}}
 
 
 def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
     size = size or 299
+    if dialect == "gluoncv":
+        return _gluoncv(variant, classes, size)
     if variant in ALIGNED:
         return _aligned(variant, ALIGNED[variant], classes, size)
     net, value = Net(TORCH), "image"
@@ -152,3 +160,45 @@ def _before(net: Net, value: str, name: str, channels: Sequence[int], stride: in
     if stride > 1 or channels[-1] != net.channels[value]:
         value = net.conv(value, f"{name}.shortcut", channels[-1], 1, stride)
     return net.add(name, end, value)
+
+
+# ----------------------------------------------------------------------------------------------------------- gluoncv
+
+
+def _gluoncv(variant: str, classes: int, size: int) -> Graph:
+    net, table = Net(GLUON), ALIGNED[variant]
+    value = net.act(net.norm(net.conv("image", "conv1", 32, 3, 2), "bn1"), "relu1", "relu")
+    value = net.act(net.norm(net.conv(value, "conv2", 64, 3), "bn2"), "relu2", "relu")
+    for index, (channels, stride) in enumerate(table.entry, 1):
+        value = _plain(net, value, f"block{index}", channels, stride, act_first=index == len(table.entry))
+        if index == 1:
+            value = net.act(value, "relu3", "relu")
+    for index in range(table.middle):
+        value = _plain(net, value, f"midflow.{index}", (728,) * 3, 1, act_first=True)
+    value = net.act(_plain(net, value, "block20", *_EXIT[0], act_first=True), "relu4", "relu")
+    for index, out in enumerate(_EXIT[1][0], 3):
+        value = net.norm(_normed_separable(net, value, f"conv{index}", out), f"bn{index}")
+        value = net.act(value, f"bn{index}.relu", "relu")
+    value = net.flatten(net.global_pool(value, "avgpool"), "flat")
+    return net.graph(variant, net.linear(value, "fc", classes), size)
+
+
+def _plain(net: Net, before: str, name: str, channels: Sequence[int], stride: int, *, act_first: bool) -> str:
+    """Separable convolutions and their normalisations, ReLUs between them; the last has the stride."""
+    value, place = before, 0
+    for index, out in enumerate(channels):
+        if index or act_first:
+            value = net.act(value, f"{name}.rep.{place}", "relu")
+            place += 1
+        step = stride if index == len(channels) - 1 else 1
+        value = net.norm(_normed_separable(net, value, f"{name}.rep.{place}", out, step), f"{name}.rep.{place + 1}")
+        place += 2
+    if stride > 1 or net.channels[before] != channels[-1]:
+        before = net.norm(net.conv(before, f"{name}.skip", channels[-1], 1, stride), f"{name}.skipbn")
+    return net.add(f"{name}.add", value, before)
+
+
+def _normed_separable(net: Net, value: str, name: str, out: int, stride: int = 1) -> str:
+    """A depthwise convolution, its normalisation, a 1x1 convolution."""
+    value = net.conv(value, f"{name}.conv1", net.channels[value], 3, stride, groups=net.channels[value])
+    return net.conv(net.norm(value, f"{name}.bn"), f"{name}.pointwise", out)

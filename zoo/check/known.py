@@ -76,9 +76,12 @@ def network(variant: str, dialect: str, classes: int, size: int) -> Network:
 def trainable(graph: Graph) -> tuple[int, int]:
     """Returns how many trainable parameters a network has, and how many statistics of batch normalisation."""
     moving = {name for node in graph.nodes if node.op == "BatchNormalization" for name in (*node.inputs[3:5],) if name}
+    chosen = {name for node in graph.nodes if node.op == "Gather" for name in node.inputs[1:]}  # numbers of channels
     counts = [0, 0]
     for name, param in graph.params.items():
-        if not isinstance(param, Param) or param.shape_in_file is not None:
+        # An array without axes is a number of the definition.
+        stored = param.shape_in_file is not None if isinstance(param, Param) else param.ndim > 0
+        if stored and name not in chosen:
             counts[name in moving] += math.prod(param.shape)
     return counts[0], counts[1]
 

@@ -31,7 +31,7 @@ from zoo.formats.mapped import mapped
 from zoo.formats.pickles import shown
 from zoo.formats.torch_tensors import Storage, Storages, Tensor, allowed, bare_names, itemsize, storage_ids
 
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net")
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state", "model", "net")
 
 UNUSED = {"*num_batches_tracked": "counts training steps; inference does not use it"}
 """Pattern of names -> why inference has no use for such arrays."""

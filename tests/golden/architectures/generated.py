@@ -43,6 +43,8 @@ def _array(name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
     count = int(np.prod(shape))
     if len(shape) <= 1 and count < 100_000:
         random = np.random.RandomState(zlib.crc32(name.encode()))
+        if kind == "index":
+            return random.permutation(count).astype(np.float32)  # numbers of channels
         if kind in _VARIANCES:
             array = random.uniform(0.05, 0.5, shape)  # small enough for a wrong epsilon to show
         elif kind in _SCALES:

@@ -57,12 +57,19 @@ THEIRS = {
     **{f"gluoncv2/squeeze{kind}{version}": f"squeeze{kind}_v{version.replace('-', '_')}" for kind in ("net", "resnet")
        for version in ("1-0", "1-1")},
     **{f"gluoncv2/vgg{depth}-bn": f"bn_vgg{depth}b" for depth in (11, 13, 16, 19)},
+    "gluoncv2/nasnetalarge": "nasnet_6a4032",
+    "gluoncv2/nasnetamobile": "nasnet_4a1056",
+    **{f"gluoncv2/{name}": name.replace("-", "_")
+       for name in ("pnasnet5large", "polynet", "condensenet74-c4-g4", "condensenet74-c8-g8")},
     **{f"gluoncv2-tf/efficientnet-b{number}": f"efficientnet_b{number}b" for number in range(8)},
 }  # fmt: skip
-ROWS = {"alexnet": 224, "zfnet": 224, "dpn": 224, "inception": 107, "xception": 107, "bninception": 96, "vgg": 224,
-        "bn-vgg": 224, "efficientnet-b1": 80, "efficientnet-b2": 68, "efficientnet-b3": 76, "efficientnet-b4": 92,
+ROWS = {"nasnetalarge": 75, "nasnetamobile": 96, "pnasnet": 75, "polynet": 139, "alexnet": 224, "zfnet": 224,
+        "dpn": 224, "inception": 107, "xception": 107, "bninception": 96, "vgg": 224, "bn-vgg": 224,
+        "efficientnet-b1": 80, "efficientnet-b2": 68, "efficientnet-b3": 76, "efficientnet-b4": 92,
         "efficientnet-b5": 72, "efficientnet-b6": 80, "efficientnet-b7": 88}  # fmt: skip
 """Beginning of a name -> rows of the input, if not 64."""
+LARGE = ("nasnetalarge", "pnasnet5large", "polynet")
+"""Names and shapes only: their numbers are those of pytorchcv."""
 NUMBERS = ()
 """The VGGs that are run: each has more than 130 million parameters, and all are those of pytorchcv."""
 LRN = ("alexnet-lrn", "zfnet", "zfnetb")
@@ -91,8 +98,8 @@ def make(key: str) -> dict[str, object]:
     generated.LARGEST = 1e4 if name.startswith(GATES) else math.inf
     size = next((size for start, size in ROWS.items() if name.startswith(start)), 64)
     return gluon_case.case(
-        network, size, run="vgg" not in name or name in NUMBERS, quick=name in QUICK, double=name not in SINGLE,
-        scale=128 if name in LRN else 1, at_least=0.02 if name == "squeezenet1-0" else 0.03,
+        network, size, run=("vgg" not in name and name not in LARGE) or name in NUMBERS, quick=name in QUICK,
+        double=name not in SINGLE, scale=128 if name in LRN else 1, at_least=0.02 if name == "squeezenet1-0" else 0.03,
     )  # fmt: skip
 
 

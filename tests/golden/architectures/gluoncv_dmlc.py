@@ -45,6 +45,8 @@ THEIRS = {
     "inception-v3": "inception.inception_v3",
     "googlenet": "googlenet.googlenet",
     "darknet53": "yolo.darknet.darknet53",
+    "dla34": "dla.dla34",
+    "xception65": "xception.Xception65",
     **{f"cifar-resnet{depth}-v{version}": f"cifarresnet.cifar_resnet{depth}_v{version}"
        for depth in (20, 56, 110) for version in (1, 2)},
     **{f"cifar-wideresnet{size}": f"cifarwideresnet.cifar_wideresnet{size.replace('-', '_')}"
@@ -68,7 +70,18 @@ IGNORED = {
 }
 DEEP = ("resnest101e",)
 """Rounding errors open and shut its gates wherever mirroring the image moves much."""
-WITHOUT_GATES = ("cifar", "resn", "inception", "googlenet", "mobilenetv1", "mobilenetv2", "darknet", "hrnet")
+WITHOUT_GATES = (
+    "cifar",
+    "resn",
+    "inception",
+    "googlenet",
+    "mobilenetv1",
+    "mobilenetv2",
+    "darknet",
+    "hrnet",
+    "dla",
+    "xception",
+)
 
 
 def _with_classes(file: TextIO) -> dict[str, list[int]]:

@@ -80,6 +80,7 @@ def cases() -> dict[str, tuple[object, dict[str, torch.Tensor], dict[str, object
         "checkpoint-legacy": (checkpoint, plain, legacy),
         "ema": ({"state_dict": plain, "state_dict_ema": ema}, ema, {}),
         "nested-model": ({"model": {"state_dict": plain}, "iteration": 3}, plain, {}),
+        "model-state": ({"epoch": 99, "test_err": 22.0, "model_state": plain}, plain, {}),  # pycls
         "protocol4": (plain, plain, {"pickle_protocol": 4}),
         "protocol5-legacy": (plain, plain, legacy | {"pickle_protocol": 5}),
     }

@@ -1,0 +1,21 @@
+"""Makes timm's cases of ghostnet.json; see README.md."""
+
+from __future__ import annotations
+
+import generated
+import torch_case
+from timm import list_models
+
+QUICK = ("ghostnet_050", "ghostnetv2_100")
+
+
+def make(name: str) -> dict[str, object]:
+    return torch_case.case(lambda: torch_case.timm_network(name), 64, quick=name in QUICK)
+
+
+if __name__ == "__main__":
+    makers = {
+        f"timm/{name.replace('_', '-')}": lambda name=name: make(name)
+        for name in list_models("ghostnet*", exclude_filters="ghostnetv3*")
+    }
+    generated.store("ghostnet", makers)
