@@ -78,9 +78,9 @@ def _address(place: Place) -> _Address:
 
 
 def _web(url: str) -> int | None:
-    from zoo.fetch import http
+    from zoo.fetch import connection
 
-    return http.probe(url, patience=_PATIENCE)
+    return connection.probe(url, patience=_PATIENCE)
 
 
 def _hub(place: HubPlace) -> int | None:
