@@ -54,6 +54,7 @@ FAMILIES = (
     "mnasnet",
     "mobilenet",
     "mobilenet_v1",
+    "mtcnn",
     "nasnet",
     "nin",
     "overfeat",

@@ -91,8 +91,12 @@ def _hub(place: HubPlace) -> int | None:
 
 def _package(place: PackagePlace) -> None:
     from zoo.fetch import package
+    from zoo.fetch.places import Session
 
-    package.probe(place.package)
+    if place.sdist_sha256 is None:
+        package.probe(place.package)
+    else:
+        _web(package.sdist(place.package, Session()))
 
 
 def _ask_all(addresses: list[_Address]) -> None:

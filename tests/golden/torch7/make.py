@@ -97,6 +97,8 @@ CASES: dict[str, Case] = {
     ),
     "adaptive_max": (lambda: m("SpatialAdaptiveMaxPooling", W=3, H=2), (3, 6, 12)),
     "adaptive_average": (lambda: m("SpatialAdaptiveAveragePooling", W=3, H=2), (3, 6, 12)),
+    "adaptive_max_uneven": (lambda: m("SpatialAdaptiveMaxPooling", W=4, H=3), (2, 8, 7)),
+    "adaptive_average_uneven": (lambda: m("SpatialAdaptiveAveragePooling", W=4, H=3), (2, 8, 7)),
     "adaptive_one": (lambda: m("SpatialAdaptiveMaxPooling", W=1, H=1), MAP),
     "bn": (lambda: bn(3), MAP),
     "bn_cudnn": (lambda: bn(3, "cudnn.SpatialBatchNormalization", eps=1e-3), MAP),
