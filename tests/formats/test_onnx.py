@@ -132,7 +132,7 @@ def test_an_op_gives_the_numbers_of_onnx_runtime(case: str, answers: Any) -> Non
     actual = run(graph, x.transpose(0, 3, 1, 2) if case.startswith("nhwc") else x)
     assert actual.shape == expected.shape
     assert np.abs(actual - expected).max() <= 1e-5 * np.abs(expected).max()
-    assert graph.unused == {}
+    assert all(case.startswith("if_") and "never runs" in why for why in graph.unused.values())
 
 
 def pattern(channels: int, height: int, width: int, batch: int) -> np.ndarray:
@@ -337,7 +337,7 @@ def test_all_unsupported_nodes_are_named_at_once(tmp_path: Path) -> None:
         node("Conv", "x k", "e", name="line"),
         node("ConstantOfShape", "s", "f", name="filled"),
         node("Shape", "x", "s"),
-        node("Concat", "d e f", "y", name="all", axis=1),
+        node("Concat", "d e f c", "y", name="all", axis=1),
     ]
     with pytest.raises(UnsupportedError) as caught:
         read(tmp_path, nodes, {"w": WEIGHT, "k": np.ones((4, 3, 3), "f4")})
@@ -389,12 +389,12 @@ def test_an_if_is_the_branch_that_its_stored_condition_takes_and_the_others_arra
 
 def test_an_if_that_cannot_be_decided_or_holds_what_is_unsupported_says_so(tmp_path: Path) -> None:
     fine, strange = branch([node("Relu", "x", "y")]), branch([node("LSTM", "x x", "y", name="lstm")])
-    computed = [node("ReduceMax", "x", "s"), choice("s", then_branch=fine, else_branch=fine)]
+    computed = [node("GlobalMaxPool", "x", "s"), choice("s", then_branch=fine, else_branch=fine)]
     for nodes, told in (
         (computed, "choice (If): chooses between two subgraphs when the network runs"),
         ([choice("c", then_branch=strange, else_branch=fine)], "its then_branch has lstm (LSTM): has no counterpart"),
         ([choice("c", then_branch=fine, else_branch=b"\xff\xff")], "else_branch: cannot be read"),
-        ([choice("c", then_branch=fine, else_branch=branch([]))], "else_branch: 'y' is read, but nothing makes it"),
+        ([choice("c", then_branch=fine, else_branch=branch([]))], "choice (If) waits for its own output"),
     ):
         with pytest.raises(FormatError, match=re.escape(told)):
             read(tmp_path, nodes, {"c": np.array(True)} if nodes is not computed else {}, dims=("N", 3, 1, 1))

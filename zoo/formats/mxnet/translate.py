@@ -11,7 +11,7 @@ import numpy as np
 from zoo import shapes
 from zoo.errors import FormatError, UnsupportedError, UsageError
 from zoo.formats.mxnet.attributes import Attributes, Wrong
-from zoo.formats.mxnet.channels import TO_NHWC, takes_channels_last
+from zoo.formats.mxnet.channels import TO_NCHW, TO_NHWC, takes_channels_last
 from zoo.formats.mxnet.symbol import Entry, Node, Symbol
 from zoo.formats.mxnet.table import Rule
 from zoo.formats.options import Options
@@ -64,6 +64,7 @@ class State:
     taken: set[str] = field(default_factory=set)  # arrays of the file that are used
     replaced: dict[str, str] = field(default_factory=dict)  # arrays that the network needs not -> why
     missing: list[str] = field(default_factory=list)
+    channels_last: bool = False  # maps that leave the network are turned then
 
     def unique(self, name: str) -> str:
         """Returns the name, or one like it if it is taken."""
@@ -332,7 +333,12 @@ def _head(state: State, entry: Entry) -> str:
         raise FormatError(f"{node.where}: output {entry.output} is a head; it has {made} output(s) at inference")
     if value.array is not None or value.name in state.inputs:
         raise FormatError(f"{node.where}: its output is a head, but no network computes it")
-    return value.name
+    if not state.channels_last or len(value.shape) != 4:
+        return value.name
+    name = f"{value.name}/nchw"
+    if name not in state.names:
+        state.nodes.append(GraphNode("Transpose", state.unique(name), (value.name,), (name,), {"perm": TO_NCHW}))
+    return name
 
 
 def _stated_shape(node: Node) -> tuple[int, ...] | None:
@@ -363,6 +369,7 @@ def _find_inputs(state: State, rules: Mapping[str, Rule]) -> None:
         shape = _input_shape(state, symbol.nodes[number], last=last)
         value = Value(name, (shapes.BATCH, *shape))
         if last:
+            state.channels_last = True
             value = Value(state.unique(f"{name}/nhwc"), (shapes.BATCH, *shape[1:], shape[0]))
             state.nodes.append(GraphNode("Transpose", value.name, (name,), (value.name,), {"perm": TO_NHWC}))
         state.values[Entry(number, 0)] = value

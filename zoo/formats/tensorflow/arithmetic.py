@@ -288,7 +288,7 @@ def on_grid(step: Step) -> Item:
     if any(array.size != 1 and array.shape != value.shape[-1:] for array in found):
         raise step.damaged(f"has bounds of shape {found.low.shape} for {value.shape} (without the batch)")
     low, high, size, inverse, zero = (
-        against(step, Const(array, f"{step.name}/{what}"), value)
+        against(step, Const(np.asarray(array), f"{step.name}/{what}"), value)
         for what, array in zip(found._fields, found, strict=True)
     )
     name = step.make("Min", [value.name, high], suffix="below")
