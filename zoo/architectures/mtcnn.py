@@ -24,7 +24,7 @@ STAGES: Mapping[str, Sequence[tuple[int, int, int]]] = {
 HEADS: Mapping[str, tuple[int, str, str, int]] = {
     "mtcnn-pnet": (0, "", "conv4", 1),
     "mtcnn-rnet": (128, "dense4", "dense5", 3),
-    "mtcnn-onet": (256, "dense5", "dense6", 2),
+    "mtcnn-onet": (256, "dense5", "dense6", 3),
 }
 """Features of the dense layer, its name, that of the heads, and the side of the map that it reads."""
 _ELSEWHERE = "a head of the detector: it places the box, or eyes, nose and mouth"
