@@ -82,7 +82,7 @@ def nudity(file: Path) -> None:
         with v1.Session(graph=graph) as session:
             trunk, head = session.run(wanted, {"input:0": x})
     framework, how = "TensorFlow 2.21.0, running the same graph", "zoo's test image, 224x224, RGB, (x - 128) / 128"
-    keep("mobilenet-v1-1.0-224.nudity", framework, how, trunk)
+    keep("mobilenet-v1-100-224.nudity", framework, how, trunk)
     keep("mobilenet-v1-nudity.nudity", framework, how, head)
 
 
