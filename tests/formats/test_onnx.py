@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from golden_arrays import golden_arrays
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -122,7 +123,7 @@ CONV = [node("Conv", "x w", "y", name="conv")]
 
 @pytest.fixture(scope="module")
 def answers() -> Any:
-    return {name: np.load(GOLDEN / f"{name}.npz", allow_pickle=False) for name in ("ops", "nets")}
+    return {name: golden_arrays(GOLDEN / f"{name}.npz.xz") for name in ("ops", "nets")}
 
 
 @pytest.mark.parametrize("case", OPS)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from golden_arrays import golden_arrays
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ from modules import Same, bn, concat, conv, f, identity, linear, m, pool, relu, 
 from t7 import Function, Long, M, View, dumps  # noqa: E402
 
 CASES = sorted(path.stem for path in GOLDEN.glob("*.t7"))
-ARRAYS = np.load(GOLDEN / "arrays.npz")
+ARRAYS = golden_arrays(GOLDEN / "arrays.npz.xz")
 IMAGE = Options(input_shape=(3, 8, 8))
 UNUSED = {"select_table", "narrow_table"}  # branches that nothing reads
 

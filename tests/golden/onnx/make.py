@@ -4,12 +4,13 @@ Run from the repository's root with onnx, onnxruntime and numpy, after export.py
 
     python tests/golden/onnx/make.py FOLDER
 
-ops/ has one network per op and option; ops.npz their inputs and answers. nets/ has export.py's networks, compressed;
-nets.npz their answers and those of a few nodes inside. Their input is a pattern of whole numbers made by the test.
+ops/ has one network per op and option; ops.npz.xz their inputs and answers. nets/ has export.py's networks, compressed;
+nets.npz.xz their answers and those of a few nodes inside. Their input is a pattern of whole numbers made by the test.
 """
 
 from __future__ import annotations
 
+import io
 import lzma
 import shutil
 import sys
@@ -429,6 +430,13 @@ def pattern(channels, height, width, batch):
     return ((np.abs(waves) - 128) / 64).astype(np.float32)
 
 
+def keep(path, arrays):
+    """Uncompressed inside .xz: the many small arrays share what they have in common."""
+    held = io.BytesIO()
+    np.savez(held, **arrays)
+    path.write_bytes(lzma.compress(held.getvalue(), preset=9 | lzma.PRESET_EXTREME))
+
+
 def make_ops():
     global COUNT
     shutil.rmtree(HERE / "ops", ignore_errors=True)
@@ -451,7 +459,7 @@ def make_ops():
             assert np.abs(other - y).max() > 1e-3 * np.abs(y).max(), f"{name}: the output does not follow the input"
         (HERE / "ops" / f"{name}.onnx").write_bytes(model.SerializeToString())
         arrays[f"{name}/x"], arrays[f"{name}/y"] = x, y
-    np.savez_compressed(HERE / "ops.npz", **arrays)
+    keep(HERE / "ops.npz.xz", arrays)
 
 
 def coarse(array, bits=4):
@@ -493,7 +501,7 @@ def make_nets(folder):
         packed = lzma.compress(raw, preset=9)
         (HERE / "nets" / f"{path.stem}.onnx.xz").write_bytes(packed)
         print(path.stem, len(raw), len(packed), chosen)
-    np.savez_compressed(HERE / "nets.npz", **arrays)
+    keep(HERE / "nets.npz.xz", arrays)
 
 
 if __name__ == "__main__":
