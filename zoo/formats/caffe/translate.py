@@ -90,6 +90,7 @@ class State:
     missing: list[str] = field(default_factory=list)
     masks: dict[int, Mask] = field(default_factory=dict)  # by their value
     ends: tuple[int, ...] = ()  # values the network was asked to end at
+    aligned: dict[int, list[int]] = field(default_factory=dict)  # value -> offsets that a Crop worked out for it
     makers: dict[int, Layer] = field(default_factory=dict)  # value -> the layer that makes it
     bare_norms: set[str] = field(default_factory=set)  # values of BatchNorms that no Scale has given gamma and beta
 

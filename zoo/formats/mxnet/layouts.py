@@ -37,7 +37,7 @@ class _Turned(Step):
 def either(rule: Rule) -> Rule:
     """Returns the rule of a window over channels first, for both layouts."""
 
-    def translate(step: Step) -> Value | Sequence[Value]:
+    def translate(step: Step) -> Value | list[Value]:
         if step.attributes.choice("layout", LAYOUTS, "NCHW") != "NHWC":
             return rule.translate(step)
         if len(step.shape) != 4:

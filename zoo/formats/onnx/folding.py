@@ -257,7 +257,9 @@ def dequantize(step: Step, inputs: list[Array]) -> Array:
         spread = [np.repeat(one, min(block, size), axis=axis)[cut] for one in spread]
     elif scale.size > 1:
         spread = [one.reshape([-1 if i == axis else 1 for i in range(array.ndim)]) for one in spread]
-    if any(one.size > 1 and not all(n in (1, m) for n, m in zip(one.shape, array.shape, strict=True)) for one in spread):
+    if any(
+        one.size > 1 and not all(n in (1, m) for n, m in zip(one.shape, array.shape, strict=True)) for one in spread
+    ):
         raise step.damaged(misfit)
     wide = array.astype(np.int64)
     if len(spread) > 1:

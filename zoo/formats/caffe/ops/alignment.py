@@ -13,6 +13,7 @@ from zoo.formats.caffe.network import Layer
 from zoo.formats.caffe.ops.common import pair, window
 from zoo.formats.caffe.translate import Step
 
+MAX_WAY = 500  # layers between a Crop and where its bottoms part; FCN's have tens
 Place = tuple[Fraction, Fraction]
 """a and b."""
 _AS_IS = frozenset(
@@ -40,7 +41,8 @@ def aligned(step: Step) -> list[int]:
     """Returns the rows and columns to leave out in front so that both bottoms of a Crop show the same pixels."""
     first = list(_ways(step, step.layer.bottoms[0]))
     second = list(_ways(step, step.layer.bottoms[1]))
-    met = next((value for value, _ in second if value in {value for value, _ in first}), None)
+    passed = {value for value, _ in first}
+    met = next((value for value, _ in second if value in passed), None)
     if met is None:
         raise step.damaged("crops to a value that comes from another input")
     offsets = []
@@ -49,6 +51,7 @@ def aligned(step: Step) -> list[int]:
         if a != c or (b - d).denominator != 1 or b < d:
             raise step.damaged(f"its bottoms do not align: scales {a} and {c}, moved by {b} and {d}")
         offsets.append(int(b - d))
+    step.state.aligned[step.layer.tops[0]] = offsets
     return offsets
 
 
@@ -56,7 +59,9 @@ def _ways(step: Step, value: int) -> Iterator[tuple[int, tuple[Place, Place]]]:
     """Every value on the way up from one, by first bottoms, and where (rows, columns) of it lie in that one."""
     places: tuple[Place, Place] = ((Fraction(1), Fraction(0)), (Fraction(1), Fraction(0)))
     yield value, places
-    while value in step.state.makers:
+    for _ in range(MAX_WAY):
+        if value not in step.state.makers:
+            break
         layer = step.state.makers[value]
         value = layer.bottoms[0]
         own = _moves(step, layer)
@@ -71,8 +76,8 @@ def _moves(step: Step, layer: Layer) -> tuple[Place, Place]:
         return (Fraction(1), Fraction(0)), (Fraction(1), Fraction(0))
     at = Step(layer, tuple(step.state.values[bottom] for bottom in layer.bottoms), step.state)
     if layer.type == "Crop" and layer.spec.crop_param.aligned:
-        rows, columns = aligned(at)
-        return (Fraction(1), Fraction(-rows)), (Fraction(1), Fraction(-columns))
+        top, left = step.state.aligned[layer.tops[0]]
+        return (Fraction(1), Fraction(-top)), (Fraction(1), Fraction(-left))
     if layer.type == "Pooling" and not layer.spec.pooling_param.global_pooling:
         kernel, stride, pad = window(at, layer.spec.pooling_param)
     elif layer.type in ("Convolution", "Deconvolution"):
