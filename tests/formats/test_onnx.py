@@ -590,14 +590,21 @@ def test_damaged_bytes_give_only_a_zoo_error(tmp_path: Path, data: st.DataObject
 NUMBERS = st.one_of(st.integers(-6, 9), st.sampled_from([2**31, 2**40, 2**63 - 1, -(2**63)]))
 ATTRIBUTES = st.dictionaries(
     st.sampled_from(["axis", "axes", "perm", "pads", "strides", "kernel_shape", "group", "to", "keepdims", "ceil_mode",
-                     "split", "mode", "auto_pad", "blocksize", "num_outputs", "output_shape", "size"]),
+                     "split", "mode", "auto_pad", "blocksize", "num_outputs", "output_shape", "size",
+                     "block_size", "dilations"]),
     st.one_of(NUMBERS, st.floats(width=32), st.lists(NUMBERS, max_size=5), st.binary(max_size=8)),
     max_size=4,
 )  # fmt: skip
 ARRAYS = {
     "w": WEIGHT, "v": np.ones(3, "f4"), "s": np.array([0, -1]), "t": np.array([1, 3, -1]), "z": np.array(0),
+    "q": np.ones((4, 3, 3), "i1"),
     "e": np.zeros(0, "f4"), "m": np.ones((5, 2), "f4"), "b": np.array([True]), "h": np.array([2**62, -(2**62)]),
 }  # fmt: skip
+
+
+def drawn_node(data: st.DataObject, known: list[str], names: list[str], output: str) -> Any:
+    inputs = data.draw(st.lists(st.sampled_from([*names, "_"]), max_size=5))
+    return node(data.draw(st.sampled_from(known)), " ".join(inputs), output, **data.draw(ATTRIBUTES))
 
 
 @given(st.data())
@@ -609,11 +616,13 @@ def test_any_structure_gives_only_a_zoo_error(tmp_path: Path, data: st.DataObjec
     names = ["x", *ARRAYS]
     nodes = []
     for number in range(data.draw(st.integers(1, 4))):
-        op = data.draw(st.sampled_from(sorted({*KNOWN, *FOLDS})))
-        inputs = data.draw(st.lists(st.sampled_from([*names, "_"]), max_size=5))
-        attrs = data.draw(ATTRIBUTES)
-        nodes.append(node(op, " ".join(inputs), f"n{number}", **attrs))
+        made = [drawn_node(data, sorted({*KNOWN, *FOLDS}), names, name) for name in (f"n{number}", "y", "y")]
+        if data.draw(st.integers(0, 3)):
+            nodes.append(made[0])
+        else:
+            branches = {key: branch([one]) for key, one in zip(("then_branch", "else_branch"), made[1:], strict=True)}
+            nodes.append(choice(data.draw(st.sampled_from(["b", *names])), **branches))
+            nodes[-1].output[0] = f"n{number}".encode()
         names.append(f"n{number}")
     opset = data.draw(st.sampled_from([7, 9, 10, 11, 13, 18, 21]))
-    made = message(nodes, ARRAYS, outputs=names[-1], opset=opset)
-    whatever(tmp_path, made.SerializeToString())
+    whatever(tmp_path, message(nodes, ARRAYS, outputs=names[-1], opset=opset).SerializeToString())
