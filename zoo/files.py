@@ -66,7 +66,7 @@ class PackagePlace(Strict):
     @field_validator("member")
     @classmethod
     def _inside(cls, member: str) -> str:
-        return _member(member, "package")
+        return _member(member, "wheel")
 
 
 class HubPlace(Strict):

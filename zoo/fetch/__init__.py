@@ -110,7 +110,7 @@ def pinned(file: File) -> str | None:
 
 
 def _address(file: File) -> str:
-    first = file.places[0].model_dump_json(exclude={"status", "seen"})
+    first = file.places[0].model_dump_json(exclude={"status", "seen"}, exclude_none=True)
     return hashlib.sha256(f"{file.name}\n{first}".encode()).hexdigest()[:32]
 
 
