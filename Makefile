@@ -73,6 +73,7 @@ check-architectures: install
 
 check-full: install check-architectures
 	$(BIN)/python tests/full/check.py
+	$(BIN)/python tests/full/trunks.py
 
 check-registry: install
 	$(BIN)/zoo check

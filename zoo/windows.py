@@ -28,6 +28,11 @@ def extra(size: int, span: int, stride: int, pads: Pair) -> int:
     return max((outputs - 1) * stride + span - (size + before + after), 0)
 
 
+def adaptive(size: int, parts: int) -> list[Pair]:
+    """Returns (first, end) of the windows that pooling to a fixed size takes along an axis; they may overlap."""
+    return [(i * size // parts, -(-(i + 1) * size // parts)) for i in range(parts)]
+
+
 def padding(
     attrs: Mapping[str, Any], size: Sequence[int], spans: Sequence[int], strides: Sequence[int]
 ) -> tuple[Pair, Pair]:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from golden_arrays import golden_arrays
 
 from zoo import artifact
 from zoo.build import OPS, Affine, build, describe
@@ -21,7 +22,7 @@ from zoo.shapes import infer_all
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "build"
 CASES = json.loads((GOLDEN / "cases.json").read_text())
-ARRAYS = np.load(GOLDEN / "arrays.npz", allow_pickle=False)
+ARRAYS = golden_arrays(GOLDEN / "arrays.npz.xz")
 
 
 def graph_of(name: str) -> Graph:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.server
 import importlib.util
+import io
 import os
 import subprocess
 import sys
+import tarfile
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -165,3 +170,96 @@ def test_real_package(home: Path) -> None:
     path = fetch(card)["weights"]
     assert path.stat().st_size == 18_826_032
     assert path.name == card.files["weights"].sha256
+
+
+class _Index:
+    """A package index on 127.0.0.1 that has source distributions only, one of which would do harm if it were run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ran, body = folder / "ran", io.BytesIO()
+        with tarfile.open(fileobj=body, mode="w:gz") as archive:
+            for name, content in (
+                ("setup.py", f"open({str(self.ran)!r}, 'w')".encode()),
+                ("zoo_source/graph.txt", GRAPH),
+                ("zoo_source/model.bin", WEIGHTS),
+            ):
+                info = tarfile.TarInfo(f"zoo-source-1.0/{name}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+        self.body = body.getvalue()
+        self.asked: list[str] = []
+        links = "".join(f'<a href="/files/zoo-source-{v}.tar.gz">zoo-source-{v}.tar.gz</a>' for v in ("0.9", "1.0"))
+        index = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                index.asked.append(self.path)
+                found = {"/simple/zoo-source/": links.encode(), "/files/zoo-source-1.0.tar.gz": index.body}
+                answer = found.get(self.path)
+                self.send_response(200 if answer is not None else 404)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(answer or b"")))
+                self.end_headers()
+                self.wfile.write(answer or b"")
+
+            def log_message(self, *args: object) -> None:
+                """Says nothing."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def simple(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/simple"
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Index]:
+    """An index that is all that pip knows."""
+    index = _Index(tmp_path)
+    for variable in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", index.simple)
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    yield index
+    index.server.shutdown()
+    index.server.server_close()
+
+
+def in_source(content: bytes, member: str, sha256: str, **facts: object) -> File:
+    place = {"kind": "package", "package": "zoo-source==1.0", "member": member, "sdist_sha256": sha256}
+    file = file_of(content, packages=((PACKAGE, member),), **facts)
+    return File.model_validate({**file.model_dump(), "places": (place,)})
+
+
+def test_files_of_a_source_distribution_are_taken_and_nothing_of_it_is_run(
+    home: Path, sources: _Index, tmp_path: Path
+) -> None:
+    digest = hashlib.sha256(sources.body).hexdigest()
+    graph = in_source(GRAPH, "zoo_source/graph.txt", digest, name="graph.txt")
+    weights = in_source(WEIGHTS, "zoo_source/model.bin", digest)
+    paths = fetch(card_of(graph=graph, weights=weights))
+    assert paths["graph"].read_bytes() == GRAPH
+    assert paths["weights"].read_bytes() == WEIGHTS
+    assert sources.asked.count("/files/zoo-source-1.0.tar.gz") == 1
+    assert sources.asked.count("/simple/zoo-source/") == 1
+    assert not sources.ran.exists()
+    folder = tmp_path / "by hand"
+    folder.mkdir()
+    (folder / "zoo-source-1.0.tar.gz").write_bytes(sources.body)
+    other = in_source(WEIGHTS, "zoo_source/model.bin", digest, name="again.bin")
+    for path in paths.values():
+        path.unlink()
+    sources.server.shutdown()
+    assert fetch(card_of(weights=other), source=folder)["weights"].read_bytes() == WEIGHTS
+
+
+def test_a_source_distribution_that_is_another_or_not_there_is_told(home: Path, sources: _Index) -> None:
+    missing = in_source(WEIGHTS, "zoo_source/model.bin", "0" * 64)
+    assert f"has sha256 {hashlib.sha256(sources.body).hexdigest()}, the published one is 000" in refused(missing)
+    place = missing.places[0].model_copy(update={"package": "zoo-source==2.0"})
+    told = refused(missing.model_copy(update={"places": (place,)}))
+    assert "package zoo-source==2.0: pip finds no such source distribution in its package index" in told
+    assert "pip download" not in told
+    assert not sources.ran.exists()

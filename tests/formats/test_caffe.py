@@ -23,7 +23,7 @@ from caffe_nets import (
 )
 
 from zoo.build import build
-from zoo.errors import UnsupportedError
+from zoo.errors import FormatError, UnsupportedError
 from zoo.formats import caffe
 
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/deploy.prototxt"))
@@ -236,3 +236,111 @@ def test_bn_of_the_forks_that_keeps_no_statistics_is_refused(tmp_path: Path) -> 
             read(tmp_path, HEAD + layer("BN", params), {"x": arrays})
     graph = read(tmp_path, HEAD + layer("BN", "bn_param { var_eps: 0.5 moving_average: true axis: 1 }"))
     assert graph.nodes[0].attrs == {"epsilon": 0.5}
+
+
+def test_arg_max_gives_the_largest_in_order_and_of_equal_ones_the_last(tmp_path: Path) -> None:
+    x = RNG.integers(-9, 9, (2, 3, 8, 8)).astype(np.float32)  # many are equal
+    flat = x.reshape(2, -1)
+    order = np.array([sorted(range(192), key=lambda i, row=row: (-row[i], -i)) for row in flat])  # type: ignore[misc]
+    for params, expected in (
+        ("top_k: 3", order[:, None, :3, None]),
+        (
+            "top_k: 3 out_max_val: true",
+            np.stack([order[:, :3], np.take_along_axis(flat, order[:, :3], 1)], 1)[..., None],
+        ),
+    ):
+        made = run(read(tmp_path, HEAD + layer("ArgMax", f"argmax_param {{ {params} }}"), {"x": []}), x)
+        np.testing.assert_array_equal(made, expected)
+    by_row = np.array(
+        [[[sorted(range(8), key=lambda i, row=row: (-row[i], -i))[:2] for row in c] for c in n] for n in x]
+    )  # type: ignore[misc]
+    made = run(read(tmp_path, HEAD + layer("ArgMax", "argmax_param { top_k: 2 axis: 3 }"), {"x": []}), x)
+    np.testing.assert_array_equal(made, by_row)
+    text = HEAD + layer("ArgMax", "argmax_param { top_k: 2 axis: 3 out_max_val: true }")
+    np.testing.assert_array_equal(run(read(tmp_path, text, {"x": []}), x), np.take_along_axis(x, by_row, 3))
+
+
+@pytest.mark.parametrize("pool", ["MAX", "AVE"])
+def test_spp_cuts_the_map_into_ever_smaller_parts(tmp_path: Path, pool: str) -> None:
+    """spp_layer.cpp: level n has 2^n x 2^n windows, padded by half of what they reach beyond the map."""
+    head = HEAD.replace("dim: 8 dim: 8", "dim: 7 dim: 6")
+    x = RNG.normal(size=(2, 3, 7, 6)).astype(np.float32)
+    parts = []
+    for bins in (1, 2, 4):
+        sides = []
+        for size in (7, 6):
+            kernel = -(-size // bins)
+            pad = (kernel * bins - size + 1) // 2
+            sides.append([(i * kernel - pad, min(i * kernel - pad + kernel, size + pad)) for i in range(bins)])
+        for c in range(3):
+            for top, bottom in sides[0]:
+                for left, right in sides[1]:
+                    window = x[:, c, max(top, 0) : min(bottom, 7), max(left, 0) : min(right, 6)]
+                    area = (bottom - top) * (right - left)
+                    parts.append(window.max((1, 2)) if pool == "MAX" else window.sum((1, 2)) / area)
+    graph = read(tmp_path, head + layer("SPP", f"spp_param {{ pyramid_height: 3 pool: {pool} }}"), {"x": []})
+    np.testing.assert_allclose(run(graph, x), np.stack(parts, 1), rtol=1e-5, atol=1e-6)
+    alone = read(tmp_path, head + layer("SPP", f"spp_param {{ pyramid_height: 1 pool: {pool} }}"), {"x": []})
+    assert run(alone, x).shape == (2, 3, 1, 1)
+
+
+FCN = """layers { name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1"
+  convolution_param { num_output: 2 kernel_size: 3 pad: 100 } }
+layers { name: "relu1" type: RELU bottom: "conv1" top: "conv1" }
+"""
+
+
+def test_crop_without_an_offset_aligns_its_bottoms_in_files_of_the_first_fcn(tmp_path: Path) -> None:
+    """FCN-32s of the fork that had no crop_param: padding 100, five halvings, 7x7, 32 times up: it cuts 19 in front."""
+    text, below = "input: 'data' input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8\n" + FCN, "conv1"
+    for i in range(1, 6):
+        text += f"layers {{ name: 'pool{i}' type: POOLING bottom: '{below}' top: 'pool{i}'"
+        text += " pooling_param { kernel_size: 2 stride: 2 } }\n"
+        below = f"pool{i}"
+    text += f"""layers {{ name: "fc6" type: CONVOLUTION bottom: "{below}" top: "fc6"
+      convolution_param {{ num_output: 2 kernel_size: 7 }} }}
+    layers {{ name: "up" type: DECONVOLUTION bottom: "fc6" top: "up"
+      convolution_param {{ num_output: 2 kernel_size: 64 stride: 32 }} }}
+    layers {{ name: "score" type: CROP bottom: "up" bottom: "data" top: "score" }}
+    """
+    crop = read(tmp_path, text).nodes[-1]
+    assert (crop.op, crop.attrs["axes"], crop.attrs["starts"], crop.attrs["ends"]) == (
+        "Slice",
+        (2, 3),
+        (19, 19),
+        (27, 27),
+    )
+    with pytest.raises(FormatError, match=r"score.*do not align: scales 2 and 1"):
+        read(tmp_path, text.replace("kernel_size: 64 stride: 32", "kernel_size: 64 stride: 64"))
+    reshaped = text.replace("convolution_param { num_output: 2 kernel_size: 7 }", "reshape_param { shape { dim: 0 } }")
+    reshaped = reshaped.replace('"fc6" type: CONVOLUTION', '"fc6" type: RESHAPE').replace(
+        "{ dim: 0 }", "{ " + "dim: 0 " * 4 + "}"
+    )
+    with pytest.raises(UnsupportedError, match=r"none can be told across fc6 \(Reshape\)"):
+        read(tmp_path, reshaped)
+    today = text.replace("layers {", "layer {").replace("CROP", '"Crop"').replace("RELU", '"ReLU"')
+    today = today.replace("POOLING", '"Pooling"').replace("DECONVOLUTION", '"Deconvolution"')
+    with_offset_zero = read(tmp_path, today.replace("CONVOLUTION", '"Convolution"')).nodes[-1]
+    assert with_offset_zero.attrs["starts"] == (0, 0)  # Caffe's own Crop, whose offset is 0 where none is stated
+
+
+def test_types_of_the_first_generation_may_be_numbers(tmp_path: Path) -> None:
+    """V1LayerParameter.LayerType: 4 convolution, 17 pooling, 18 ReLU, 14 inner product, 2 BNLL, 20 softmax."""
+    named = "input: 'data' input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8\n"
+    for name, kind, params in (
+        ("c", "CONVOLUTION", "convolution_param { num_output: 4 kernel_size: 3 }"),
+        ("r", "RELU", ""),
+        ("p", "POOLING", "pooling_param { kernel_size: 2 stride: 2 }"),
+        ("b", "BNLL", ""),
+        ("f", "INNER_PRODUCT", "inner_product_param { num_output: 5 }"),
+        ("s", "SOFTMAX", ""),
+    ):
+        bottom = {"c": "data", "r": "c", "p": "r", "b": "p", "f": "b", "s": "f"}[name]
+        named += f"layers {{ name: '{name}' type: {kind} bottom: '{bottom}' top: '{name}' {params} }}\n"
+    numbered = named
+    for kind, number in (("CONVOLUTION", 4), ("POOLING", 17), ("RELU", 18), ("INNER_PRODUCT", 14), ("BNLL", 2)):
+        numbered = numbered.replace(f"type: {kind} ", f"type: {number} ")
+    numbered = numbered.replace("type: SOFTMAX ", "type: 20 ")
+    assert read(tmp_path, numbered).nodes == read(tmp_path, named).nodes
+    with pytest.raises(UnsupportedError, match=r"unsupported layer types: s \(99\)"):
+        read(tmp_path, named.replace("type: SOFTMAX ", "type: 99 "))

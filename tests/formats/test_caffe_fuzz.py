@@ -86,7 +86,7 @@ PARAM_OF = {
     "Dropout": "dropout", "ELU": "elu", "Eltwise": "eltwise", "Exp": "exp", "Flatten": "flatten", "Interp": "interp",
     "HardSigmoid": "hardsigmoid", "InnerProduct": "inner_product", "LRN": "lrn", "Log": "log", "MVN": "mvn",
     "Normalize": "norm", "PReLU": "prelu", "Permute": "permute", "Pooling": "pooling", "Power": "power", "ReLU": "relu",
-    "ReLU6": "relu6", "Reduction": "reduction", "Reshape": "reshape", "Scale": "scale", "Slice": "slice",
+    "ReLU6": "relu6", "Reduction": "reduction", "Reshape": "reshape", "SPP": "spp", "Scale": "scale", "Slice": "slice",
     "ShuffleChannel": "shuffle_channel", "Softmax": "softmax", "Swish": "swish", "Threshold": "threshold",
     "Tile": "tile", "Upsample": "upsample",
 }  # fmt: skip

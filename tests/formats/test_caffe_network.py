@@ -273,10 +273,10 @@ def test_all_unknown_layers_are_named_at_once(tmp_path: Path) -> None:
 
 
 def test_all_unsupported_options_are_named_at_once(tmp_path: Path) -> None:
-    text = HEAD + layer("ArgMax", "argmax_param { top_k: 5 }", name="a")
+    text = HEAD + layer("ArgMax", "argmax_param { top_k: 65 }", name="a")
     text += layer("ReLU", name="behind", bottom="a") + layer("Reduction", name="b")
     with pytest.raises(
-        UnsupportedError, match=r"a \(ArgMax\): top_k 5; only 1; b \(Reduction\): axis 0, which reduces"
+        UnsupportedError, match=r"a \(ArgMax\): top_k 65; at most 64; b \(Reduction\): axis 0, which reduces"
     ):
         read(tmp_path, text)
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from golden_arrays import golden_arrays
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -122,7 +123,7 @@ CONV = [node("Conv", "x w", "y", name="conv")]
 
 @pytest.fixture(scope="module")
 def answers() -> Any:
-    return {name: np.load(GOLDEN / f"{name}.npz", allow_pickle=False) for name in ("ops", "nets")}
+    return {name: golden_arrays(GOLDEN / f"{name}.npz.xz") for name in ("ops", "nets")}
 
 
 @pytest.mark.parametrize("case", OPS)
@@ -132,7 +133,7 @@ def test_an_op_gives_the_numbers_of_onnx_runtime(case: str, answers: Any) -> Non
     actual = run(graph, x.transpose(0, 3, 1, 2) if case.startswith("nhwc") else x)
     assert actual.shape == expected.shape
     assert np.abs(actual - expected).max() <= 1e-5 * np.abs(expected).max()
-    assert graph.unused == {}
+    assert all(case.startswith("if_") and "never runs" in why for why in graph.unused.values())
 
 
 def pattern(channels: int, height: int, width: int, batch: int) -> np.ndarray:
@@ -333,11 +334,11 @@ def test_all_unsupported_nodes_are_named_at_once(tmp_path: Path) -> None:
         node("LSTM", "x w", "a", name="lstm"),
         node("Conv", "a w", "b", name="behind"),
         node("Attention", "b", "c", name="att", domain="com.microsoft"),
-        node("DequantizeLinear", "c w", "d", name="dq"),
+        node("DequantizeLinear", "x w", "d", name="dq"),
         node("Conv", "x k", "e", name="line"),
         node("ConstantOfShape", "s", "f", name="filled"),
         node("Shape", "x", "s"),
-        node("Concat", "d e f", "y", name="all", axis=1),
+        node("Concat", "d e f c", "y", name="all", axis=1),
     ]
     with pytest.raises(UnsupportedError) as caught:
         read(tmp_path, nodes, {"w": WEIGHT, "k": np.ones((4, 3, 3), "f4")})
@@ -350,16 +351,84 @@ def test_all_unsupported_nodes_are_named_at_once(tmp_path: Path) -> None:
     )
 
 
-def with_subgraph() -> Any:
+def with_subgraph(*names: str, g: bytes = b"\xff\xff not a message") -> Any:
     made = node("If", "x", "y", name="choice")
-    made.attribute.add(name=b"then_branch", type=5, g=b"\xff\xff not a message")
+    for name in names:
+        made.attribute.add(name=name.encode(), type=5, g=g)
     return made
+
+
+def branch(nodes: list[Any], arrays: Mapping[str, Any] | None = None) -> bytes:
+    data: bytes = message(nodes, arrays).graph.SerializeToString()
+    return data
+
+
+def choice(condition: str, **branches: bytes) -> Any:
+    made = node("If", condition, "y", name="choice")
+    for name, g in branches.items():
+        made.attribute.add(name=name.encode(), type=5, g=g)
+    return made
+
+
+def test_an_if_is_the_branch_that_its_stored_condition_takes_and_the_others_arrays_are_told(tmp_path: Path) -> None:
+    first = branch(
+        [node("Mul", "x k", "m"), node("Relu", "m", "y", name="r")], {"k": np.float32(2), "idle": np.float32(1)}
+    )
+    second = branch([node("Add", "x k", "y")], {"k": np.float32(3)})
+    nodes = [node("Not", "no", "c"), choice("c", then_branch=first, else_branch=second)]
+    graph = read(tmp_path, nodes, {"no": np.array(False)})
+    assert ops(graph) == ["Mul", "Relu", "Identity"]
+    assert graph.outputs == ("y",)
+    assert list(graph.params) == ["k"]
+    assert graph.unused == {
+        "choice/then_branch/idle": "no layer reads it",
+        "choice/else_branch/k": "only the else_branch of choice has it, which never runs",
+    }
+    x = RNG.normal(size=(2, 3, 6, 5)).astype(np.float32)
+    np.testing.assert_allclose(run(graph, x), np.maximum(2 * x, 0), rtol=1e-6)
+
+
+def test_an_if_that_cannot_be_decided_or_holds_what_is_unsupported_says_so(tmp_path: Path) -> None:
+    fine, strange = branch([node("Relu", "x", "y")]), branch([node("LSTM", "x x", "y", name="lstm")])
+    computed = [node("GlobalMaxPool", "x", "s"), choice("s", then_branch=fine, else_branch=fine)]
+    for nodes, told in (
+        (computed, "choice (If): chooses between two subgraphs when the network runs"),
+        ([choice("c", then_branch=strange, else_branch=fine)], "its then_branch has lstm (LSTM): has no counterpart"),
+        ([choice("c", then_branch=fine, else_branch=b"\xff\xff")], "else_branch: cannot be read"),
+        ([choice("c", then_branch=fine, else_branch=branch([]))], "choice (If) waits for its own output"),
+    ):
+        with pytest.raises(FormatError, match=re.escape(told)):
+            read(tmp_path, nodes, {"c": np.array(True)} if nodes is not computed else {}, dims=("N", 3, 1, 1))
+    assert (
+        ops(read(tmp_path, [choice("c", then_branch=strange, else_branch=fine)], {"c": np.array(False)}))[0] == "Relu"
+    )
+
+
+def test_branches_in_branches_have_a_bound(tmp_path: Path) -> None:
+    inner = branch([node("Relu", "x", "y")])
+    for _ in range(40):
+        inner = branch([choice("c", then_branch=inner, else_branch=inner[:0] or branch([node("Relu", "x", "y")]))])
+    with pytest.raises(UnsupportedError, match=r"holds a subgraph"):
+        read(tmp_path, [choice("c", then_branch=inner, else_branch=inner)], {"c": np.array(True)})
+
+
+def test_stored_weights_of_few_bits_need_scales_that_fit(tmp_path: Path) -> None:
+    whole = np.ones((4, 3, 3, 3), np.int8)
+    for scale, attrs, told in (
+        (np.ones(5, "f4"), {"axis": 0}, "has scales of shape (5,)"),
+        (np.ones(4, "f4"), {"axis": 9}, "has axis 9"),
+        (np.ones(4, "i4"), {"axis": 0}, "with a scale of int32"),
+        (np.ones((2, 1, 1, 1), "f4"), {"axis": 0, "block_size": 2**40}, "in blocks of 1099511627776"),
+    ):
+        nodes = [node("DequantizeLinear", "q s", "w", **attrs), *CONV]
+        with pytest.raises(FormatError, match=re.escape(told)):
+            read(tmp_path, nodes, {"q": whole, "s": scale})
 
 
 @pytest.mark.parametrize(
     ("nodes", "arrays", "told"),
     [
-        ([with_subgraph()], {}, "choice (If): holds a subgraph"),
+        ([with_subgraph("then_branch")], {}, "choice (If): holds a subgraph"),
         ([node("Transpose", "x", "y", perm=[1, 0, 2, 3])], {}, "moves the batch: [1, 0, 2, 3]"),
         ([node("Reshape", "x s", "y")], {"s": np.array([-1])}, "makes N of Nx3x6x5, which mixes the batch"),
         ([node("Reshape", "x s", "y")], {"s": np.array([2, 45])}, "which mixes the batch"),
@@ -521,14 +590,21 @@ def test_damaged_bytes_give_only_a_zoo_error(tmp_path: Path, data: st.DataObject
 NUMBERS = st.one_of(st.integers(-6, 9), st.sampled_from([2**31, 2**40, 2**63 - 1, -(2**63)]))
 ATTRIBUTES = st.dictionaries(
     st.sampled_from(["axis", "axes", "perm", "pads", "strides", "kernel_shape", "group", "to", "keepdims", "ceil_mode",
-                     "split", "mode", "auto_pad", "blocksize", "num_outputs", "output_shape", "size"]),
+                     "split", "mode", "auto_pad", "blocksize", "num_outputs", "output_shape", "size",
+                     "block_size", "dilations"]),
     st.one_of(NUMBERS, st.floats(width=32), st.lists(NUMBERS, max_size=5), st.binary(max_size=8)),
     max_size=4,
 )  # fmt: skip
 ARRAYS = {
     "w": WEIGHT, "v": np.ones(3, "f4"), "s": np.array([0, -1]), "t": np.array([1, 3, -1]), "z": np.array(0),
+    "q": np.ones((4, 3, 3), "i1"),
     "e": np.zeros(0, "f4"), "m": np.ones((5, 2), "f4"), "b": np.array([True]), "h": np.array([2**62, -(2**62)]),
 }  # fmt: skip
+
+
+def drawn_node(data: st.DataObject, known: list[str], names: list[str], output: str) -> Any:
+    inputs = data.draw(st.lists(st.sampled_from([*names, "_"]), max_size=5))
+    return node(data.draw(st.sampled_from(known)), " ".join(inputs), output, **data.draw(ATTRIBUTES))
 
 
 @given(st.data())
@@ -540,11 +616,13 @@ def test_any_structure_gives_only_a_zoo_error(tmp_path: Path, data: st.DataObjec
     names = ["x", *ARRAYS]
     nodes = []
     for number in range(data.draw(st.integers(1, 4))):
-        op = data.draw(st.sampled_from(sorted({*KNOWN, *FOLDS})))
-        inputs = data.draw(st.lists(st.sampled_from([*names, "_"]), max_size=5))
-        attrs = data.draw(ATTRIBUTES)
-        nodes.append(node(op, " ".join(inputs), f"n{number}", **attrs))
+        made = [drawn_node(data, sorted({*KNOWN, *FOLDS}), names, name) for name in (f"n{number}", "y", "y")]
+        if data.draw(st.integers(0, 3)):
+            nodes.append(made[0])
+        else:
+            branches = {key: branch([one]) for key, one in zip(("then_branch", "else_branch"), made[1:], strict=True)}
+            nodes.append(choice(data.draw(st.sampled_from(["b", *names])), **branches))
+            nodes[-1].output[0] = f"n{number}".encode()
         names.append(f"n{number}")
     opset = data.draw(st.sampled_from([7, 9, 10, 11, 13, 18, 21]))
-    made = message(nodes, ARRAYS, outputs=names[-1], opset=opset)
-    whatever(tmp_path, made.SerializeToString())
+    whatever(tmp_path, message(nodes, ARRAYS, outputs=names[-1], opset=opset).SerializeToString())

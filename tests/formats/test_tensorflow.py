@@ -360,7 +360,11 @@ def test_a_folder_that_is_no_saved_model_is_refused(tmp_path: Path) -> None:
 REFUSED = {
     "PyFunc": [node("PyFunc", "f", "conv"), node("EagerPyFunc", "g", "f"), node("Relu", "h", "g")],
     "while": [node("While", "f", "conv")],
-    "fake": [node("FakeQuantWithMinMaxVars", "f", "conv", "w", "w")],
+    "fake": [
+        const("low", np.float32(1)),
+        const("high", np.float32(2)),
+        node("FakeQuantWithMinMaxVars", "f", "conv", "low", "high"),
+    ],
     "training": [*(const(n, np.ones(4)) for n in "abcd"), node("FusedBatchNormV3", "f", "conv", *"abcd")],
     "transpose": [const("p", [3, 0, 1, 2]), node("Transpose", "f", "conv", "p")],
     "reshape": [const("p", [-1, 4]), node("Reshape", "f", "conv", "p")],
@@ -374,7 +378,7 @@ REFUSED = {
 TOLD = {
     "PyFunc": r"unsupported nodes: f \(PyFunc\): unknown op; g \(EagerPyFunc\): unknown op$",
     "while": r"f \(While\): unknown op",
-    "fake": r"f \(FakeQuantWithMinMaxVars\): unknown op",
+    "fake": r"f \(FakeQuantWithMinMaxVars\): has bounds without 0 between them",
     "training": r"f \(FusedBatchNormV3\): is_training: normalises by each batch's own statistics",
     "transpose": r"f \(Transpose\): moves the batch: \[3, 0, 1, 2\]",
     "reshape": r"f \(Reshape\): reshapes \(8, 8, 4\) \(without the batch\) to \[-1, 4\], which mixes the batch",

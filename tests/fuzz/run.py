@@ -161,7 +161,14 @@ def torch7_seeds() -> Seeds:
 
 
 def onnx_seeds() -> Seeds:
-    names = ("channel_shuffle_by_shape", "flatten_relu_dense", "resize_by_shape", "nhwc_preprocessed", "half_data")
+    names = (
+        "channel_shuffle_by_shape",
+        "flatten_relu_dense",
+        "resize_by_shape",
+        "nhwc_preprocessed",
+        "half_data",
+        "if_in_if",
+    )
     return [(GOLDEN / "onnx" / "ops" / f"{name}.onnx").read_bytes() for name in names]
 
 

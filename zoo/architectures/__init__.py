@@ -60,6 +60,7 @@ FAMILIES = (
     "mnasnet",
     "mobilenet",
     "mobilenet_v1",
+    "mtcnn",
     "nasnet",
     "nfnet",
     "nin",

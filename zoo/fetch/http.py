@@ -8,51 +8,26 @@ stop.
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
-import urllib3
 
-import zoo
 from zoo.cache import megabytes
-from zoo.fetch import ranges, shares
+from zoo.fetch import answers, connection, ranges, shares
 from zoo.fetch.digest import CHUNK, Behind, Digester, Published
 from zoo.fetch.pages import HEAD, impostor
 from zoo.fetch.parts import Part, Span
 from zoo.fetch.places import Patience, PlaceError, host_of
 from zoo.fetch.progress import Bar
 
-_BUSY = {408, 425, 429, 500, 502, 503, 504}
-_MAX_REDIRECTS = 10
 _PROGRESS = 1 << 16  # bytes that make an attempt count as one that brought something
-_TELLING = 512  # bytes that tell a web page from a model
-_LONGEST_WAIT = 30.0  # seconds; a server that asks for more is not waited for
-_CUT = (
-    urllib3.exceptions.HTTPError,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ConnectionError,
-    requests.exceptions.Timeout,
-    OSError,
-)
 
 
 class UnreachableError(PlaceError):
     """The server's host cannot be reached at all; its other files cannot be had either."""
-
-
-class _TryAgainError(Exception):
-    """This attempt failed, the next may not."""
-
-    def __init__(self, reason: str, *, unreachable: bool = False, after: float = 0.0) -> None:
-        super().__init__(reason)
-        self.unreachable = unreachable
-        self.after = after
 
 
 class _TooMuchError(Exception):
@@ -89,7 +64,7 @@ def download(
     target = shares.resolve(url, direct)
     if "http" in (urlsplit(url).scheme, urlsplit(target).scheme) and "sha256" not in published.digests:
         raise PlaceError("plain http is refused for a file without a published sha256")
-    if part.size and (part.about.get("url") != url or not (_validator(part) or published.digests)):
+    if part.size and (part.about.get("url") != url or not (answers.validator(part) or published.digests)):
         part.restart()
     return _Transfer(url, target, part, published, patience, bar, jobs, login or {}).run()
 
@@ -115,7 +90,7 @@ class _Transfer:
         self.jobs = jobs
         self.login = login
         self.digester = Digester(published)
-        self.session = _session()
+        self.session = connection.new_session()
         self.encoding = ""
         self.resumed = False
 
@@ -126,7 +101,7 @@ class _Transfer:
             while True:
                 try:
                     self._attempt()
-                except _TryAgainError as error:
+                except answers.TryAgainError as error:
                     # Measured against the most there ever was: a server that makes us start over is no progress.
                     failures = 1 if self.part.size >= most + _PROGRESS else failures + 1
                     most = max(most, self.part.size)
@@ -144,7 +119,7 @@ class _Transfer:
                     raise PlaceError(problem + self._compressed())
                 started_over = True
 
-    def _give_up_or_wait(self, error: _TryAgainError, failures: int) -> None:
+    def _give_up_or_wait(self, error: answers.TryAgainError, failures: int) -> None:
         limit = self.patience.unreachable if error.unreachable else self.patience.attempts
         if failures >= limit:
             had = f" after {megabytes(self.part.size)}" if self.part.size else ""
@@ -170,7 +145,7 @@ class _Transfer:
             except ranges.OtherFileError:
                 self.jobs = 1
                 self._restart()
-                raise _TryAgainError("gives another part of the file than it was asked for") from None
+                raise answers.TryAgainError("gives another part of the file than it was asked for") from None
             return
         self.part.flatten()
         have = self.part.size
@@ -189,7 +164,7 @@ class _Transfer:
             self.digester.read(self.part.body)
 
     def _if_same(self, headers: dict[str, str]) -> dict[str, str]:
-        validator = _validator(self.part)
+        validator = answers.validator(self.part)
         return {**headers, "If-Range": validator} if validator else headers
 
     def _pieces_pay(self, size: int) -> bool:
@@ -205,7 +180,7 @@ class _Transfer:
         plan = ranges.Plan(size, spans, self.jobs)
         if plan.missing:
             start, end = plan.take()
-            with closing(self._open(self.session, self._if_same(_range(start, end)))) as response:
+            with closing(self._open(self.session, self._if_same(connection.range_of(start, end)))) as response:
                 if response.status_code != 206:
                     # All of it, in one stream: what is there is of another version, or the server gives no ranges.
                     self.jobs = 1
@@ -213,11 +188,11 @@ class _Transfer:
                         self._body(response)
                     return
                 if not self.part.size:
-                    self._restart(_about(self.url, response))
-                if not (_validator(self.part) or self.published.digests):
+                    self._restart(answers.about(self.url, response))
+                if not (answers.validator(self.part) or self.published.digests):
                     self.jobs = 1
                     self._restart()
-                    raise _TryAgainError("gives pieces of which nothing tells whether they are of one file")
+                    raise answers.TryAgainError("gives pieces of which nothing tells whether they are of one file")
                 self._check_piece(response, start, end)
                 self.part.body.touch()
                 self.part.note(spans)
@@ -226,12 +201,12 @@ class _Transfer:
 
     def _pieces(self, plan: ranges.Plan, response: requests.Response, first: Span) -> None:
         def ask(session: requests.Session, start: int, end: int) -> requests.Response:
-            answer = self._open(session, self._if_same(_range(start, end)))
+            answer = self._open(session, self._if_same(connection.range_of(start, end)))
             if answer.status_code != 206:
                 with closing(answer):
                     if answer.status_code == 200:
                         raise ranges.OtherFileError
-                    raise _refusal(answer, self.url)
+                    raise answers.refusal(answer, self.url)
             return answer
 
         def stream(session: requests.Session, start: int, end: int, given: requests.Response | None) -> ranges.Chunks:
@@ -242,30 +217,30 @@ class _Transfer:
                     yield chunk
                     at += len(chunk)
                 if at < end:
-                    raise _TryAgainError("cuts the connection")
+                    raise answers.TryAgainError("cuts the connection")
 
         try:
             ranges.run(
                 plan,
                 self.part,
                 stream=stream,
-                session=_session,
+                session=connection.new_session,
                 first=(first, response),
                 bar=self.bar,
                 patience=self.patience,
                 head=self._check_head,
             )
         except ranges.TooSlowError:
-            raise _TryAgainError(f"sends less than {megabytes(self.patience.slowest)} a second") from None
-        except _TryAgainError:
+            raise answers.TryAgainError(f"sends less than {megabytes(self.patience.slowest)} a second") from None
+        except answers.TryAgainError:
             self.jobs = max(1, self.jobs // 2)  # it may be the number of connections that the server does not like
             raise
 
     def _check_piece(self, response: requests.Response, start: int, end: int) -> None:
         """Raises OtherFileError unless a 206 is of the bytes that were asked for, and of the same file."""
-        got = _content_range(response)
+        got = answers.content_range(response)
         plain = response.headers.get("content-encoding", "identity").lower() == "identity"
-        if got != (start, end, self.published.size) or not plain or not _same(self.part.about, response):
+        if got != (start, end, self.published.size) or not plain or not answers.same(self.part.about, response):
             raise ranges.OtherFileError
 
     def _check_head(self, chunk: bytes) -> None:
@@ -279,40 +254,40 @@ class _Transfer:
         self.digester.read(self.part.body)
 
     def _open(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
-        return follow(session, self.target, headers, self.patience, self.login)
+        return connection.follow(session, self.target, headers, self.patience, self.login)
 
     def _accept(self, response: requests.Response, have: int) -> bool:
         """Checks what the server answered to a request for all after `have` bytes; whether a body is to be read."""
         status = response.status_code
         if status == 200:
-            self._restart(_about(self.url, response))
+            self._restart(answers.about(self.url, response))
             self.resumed = False
             return True
         if have and status == 206:
-            start, _, total = _content_range(response)
+            start, _, total = answers.content_range(response)
             plain = response.headers.get("content-encoding", "identity").lower() == "identity"
-            same = plain and _same(self.part.about, response)
+            same = plain and answers.same(self.part.about, response)
             if start == have and same and total in (None, self.published.size or total):
                 return True
             self._restart()
-            raise _TryAgainError("gives another part of the file than it was asked for")
+            raise answers.TryAgainError("gives another part of the file than it was asked for")
         if have and status == 416:
             # Nothing comes after what is there: it is the whole file, or another one's.
-            if _content_range(response)[2] == have:
+            if answers.content_range(response)[2] == have:
                 return False
             self._restart()
-            raise _TryAgainError("has a file of another size than before")
-        raise _refusal(response, self.url)
+            raise answers.TryAgainError("has a file of another size than before")
+        raise answers.refusal(response, self.url)
 
     def _body(self, response: requests.Response) -> None:
         """Writes the body to the part, as long as it can still be the published file."""
         self.encoding = response.headers.get("content-encoding", "")
         start, size = self.part.size, self.published.size
-        length = _length(response)
+        length = answers.length(response)
         read = self._reader(response)
         chunk = read(CHUNK)
         if start == 0:
-            chunk = _fill(chunk, _TELLING, read)
+            chunk = _fill(chunk, connection.TELLING, read)
             if impostor(chunk):
                 self._page(_fill(chunk, HEAD, read))
         if size is not None and length is not None and start + length != size:
@@ -324,7 +299,7 @@ class _Transfer:
         except _TooMuchError:
             raise self._wrong(f"sends more than the {self.published.limit:,} bytes of the published file") from None
         if end is not None and at < end:
-            raise _TryAgainError("cuts the connection")
+            raise answers.TryAgainError("cuts the connection")
 
     def _stream(self, chunk: bytes, at: int, read: Callable[[int], bytes], behind: Behind) -> int:
         """Writes chunk after chunk; returns where the body ended."""
@@ -338,7 +313,7 @@ class _Transfer:
             self.bar.at(at)
             if time.monotonic() - since > self.patience.window:
                 if at - had < self.patience.window * self.patience.slowest:
-                    raise _TryAgainError(f"sends less than {megabytes(self.patience.slowest)} a second")
+                    raise answers.TryAgainError(f"sends less than {megabytes(self.patience.slowest)} a second")
                 since, had = time.monotonic(), at
             chunk = read(CHUNK)
         return at
@@ -349,7 +324,7 @@ class _Transfer:
         if confirmed and confirmed != self.target:
             self.target = confirmed
             self._restart()
-            raise _TryAgainError("sends a confirm page again and again")
+            raise answers.TryAgainError("sends a confirm page again and again")
         raise self._wrong(impostor(head) or "sends a web page in place of the file")
 
     def _reader(self, response: requests.Response) -> Callable[[int], bytes]:
@@ -358,8 +333,8 @@ class _Transfer:
         def read(count: int) -> bytes:
             try:
                 data: bytes = response.raw.read1(count, decode_content=False)
-            except _CUT as error:
-                raise _why(error, host, self.patience) from error
+            except answers.CUT as error:
+                raise answers.failure(error, host, self.patience) from error
             return data
 
         return read
@@ -375,189 +350,8 @@ class _Transfer:
         return f" (the server compressed it, {self.encoding[:20]!a}, though asked not to)"
 
 
-def follow(
-    session: requests.Session, target: str, headers: Mapping[str, str], patience: Patience, login: Mapping[str, str]
-) -> requests.Response:
-    """Sends a request and follows redirects; each hop is a request of its own, so no credentials travel along.
-
-    Raises:
-        PlaceError: it leads where nothing is to be fetched from.
-    """
-    url = target
-    for _ in range(_MAX_REDIRECTS + 1):
-        # Logins and the user's netrc are for the hosts that the card names, not for those that a server names.
-        elsewhere = urlsplit(url).netloc != urlsplit(target).netloc
-        try:
-            response = session.get(
-                url,
-                headers=dict(headers) if elsewhere else {**headers, **login},
-                stream=True,
-                allow_redirects=False,
-                timeout=(patience.connect, patience.read),
-                auth=_nobody if elsewhere or login else None,
-            )
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _why(error, host_of(url), patience) from error
-        location = response.headers.get("location")
-        if location is None or response.status_code not in (301, 302, 303, 307, 308):
-            return response
-        response.close()
-        location = urljoin(url, location)
-        was, becomes = urlsplit(url).scheme, urlsplit(location).scheme
-        if becomes not in ("http", "https") or (was == "https" and becomes == "http"):
-            raise PlaceError(f"redirects from {was} to {becomes}, which is refused")
-        if "@" in urlsplit(location).netloc:
-            raise PlaceError(f"redirects to {host_of(location)} with a login in the address, which is refused")
-        url = location
-    raise PlaceError(f"redirects in a circle (more than {_MAX_REDIRECTS} times)")
-
-
-def probe(url: str, *, patience: Patience, direct: Mapping[str, shares.Direct] = shares.DIRECT) -> int | None:
-    """Asks whether an address gives a file, without fetching more than its first bytes.
-
-    Args:
-        url: address of the file, or of a page of a file sharing service in `direct`.
-        patience: when to give up.
-        direct: as for `download`.
-
-    Returns:
-        Bytes that the server says the file has; None if it does not say.
-
-    Raises:
-        PlaceError: it does not answer, or with something that is no file.
-    """
-    target = shares.resolve(url, direct)
-    for attempt in range(1, patience.attempts + 1):
-        try:
-            with _session() as session, closing(follow(session, target, _range(0, _TELLING), patience, {})) as response:
-                if response.status_code not in (200, 206):
-                    raise _refusal(response, url)
-                whole = response.status_code == 200
-                total = _length(response) if whole else _content_range(response)[2]
-                try:
-                    kind = impostor(response.raw.read(_TELLING, decode_content=True))
-                except _CUT as error:
-                    raise _why(error, host_of(url), patience) from error
-                if kind:
-                    raise PlaceError(kind)
-                return total
-        except _TryAgainError as error:
-            if attempt == patience.attempts or error.after > patience.read:
-                raise PlaceError(str(error)) from error
-            time.sleep(max(error.after, patience.backoff * 2 ** (attempt - 1)))
-    raise AssertionError
-
-
 def _fill(chunk: bytes, count: int, read: Callable[[int], bytes]) -> bytes:
     """Returns the chunk with more bytes behind it, until it has `count` or the body ends."""
     while len(chunk) < count and (more := read(CHUNK)):
         chunk += more
     return chunk
-
-
-def _why(error: Exception, host: str, patience: Patience) -> Exception:
-    """Returns what a failure of the connection means: try again, or give up with a reason."""
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text or "certificate verify failed" in text:
-        detail = re.search(r"verify failed: ([^(]*)", text)
-        return PlaceError(f"the certificate of {host} is not valid{': ' + detail[1].strip() if detail else ''}")
-    if isinstance(error, requests.exceptions.ProxyError):
-        return _TryAgainError("the proxy does not let it through, or is not there", unreachable=True)
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return _TryAgainError(f"no connection to {host} in {patience.connect:g} s", unreachable=True)
-    if isinstance(error, requests.exceptions.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
-        return _TryAgainError(f"sends nothing for {patience.read:g} s")
-    if "NameResolutionError" in text or "getaddrinfo failed" in text or "Name or service not known" in text:
-        return _TryAgainError(f"no network, or no such host ({host})", unreachable=True)
-    if "Connection refused" in text or "actively refused" in text:
-        return _TryAgainError(f"{host} refuses the connection", unreachable=True)
-    if "NewConnectionError" in text or "Network is unreachable" in text or "No route to host" in text:
-        return _TryAgainError(f"{host} cannot be reached", unreachable=True)
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
-        return PlaceError("is not an address that can be fetched")
-    return _TryAgainError("cuts the connection")
-
-
-def _refusal(response: requests.Response, url: str) -> Exception:
-    """Returns what an answer without a file means: try again, or give up with a reason."""
-    status = response.status_code
-    reason = f"answers {status} {_phrase(status)}".rstrip()
-    if status not in _BUSY:
-        return PlaceError(reason + shares.hint(url, status))
-    after = _retry_after(response)
-    if after > _LONGEST_WAIT:
-        return PlaceError(f"{reason}; asks to come back in {after:.0f} s")
-    return _TryAgainError(reason, after=after)
-
-
-def _about(url: str, response: requests.Response) -> dict[str, str]:
-    found = {"url": url}
-    for key, header in (("etag", "etag"), ("last_modified", "last-modified")):
-        if header in response.headers:
-            found[key] = response.headers[header]
-    return found
-
-
-def _validator(part: Part) -> str | None:
-    """Returns what If-Range takes: a strong ETag, else the date of the last change."""
-    about = part.about
-    tag = about.get("etag")
-    return tag if tag and not tag.startswith("W/") else about.get("last_modified")
-
-
-def _content_range(response: requests.Response) -> tuple[int | None, int | None, int | None]:
-    """Returns (first byte, one after the last, total) of a Content-Range header, each None if it is not stated."""
-    text = response.headers.get("content-range", "")
-    found = re.match(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)\s*\Z", text)
-    if not found:
-        return None, None, None
-    start, end = (int(found[1]), int(found[2]) + 1) if found[1] else (None, None)
-    return start, end, (int(found[3]) if found[3] != "*" else None)
-
-
-def _same(about: dict[str, str], response: requests.Response) -> bool:
-    """Returns whether an answer is of the version of the file that the part is of, as far as the server says."""
-    tag, now = about.get("etag"), response.headers.get("etag")
-    return not (tag and now and tag != now)
-
-
-def _range(start: int, end: int) -> dict[str, str]:
-    return {"Range": f"bytes={start}-{end - 1}"}
-
-
-def _session() -> requests.Session:
-    session = requests.Session()
-    session.headers["User-Agent"] = f"convnet-zoo/{zoo.__version__}"
-    # Byte ranges and hashes are of the file as it lies on the server, not of a compressed rendering.
-    session.headers["Accept-Encoding"] = "identity"
-    return session
-
-
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Logs in as no one; requests asks netrc only where no login is given."""
-    return request
-
-
-def _length(response: requests.Response) -> int | None:
-    text = response.headers.get("content-length", "")
-    if "transfer-encoding" in response.headers or not re.fullmatch(r"\d{1,18}", text):
-        return None
-    return int(text)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
-def _retry_after(response: requests.Response) -> float:
-    """Returns the seconds that a busy server asks to wait."""
-    text = response.headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,6}", text):
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return 0.0

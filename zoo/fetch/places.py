@@ -59,6 +59,8 @@ class Session:
     """Hosts that could not be reached, with the reason: not tried again for the next file."""
     wheels: dict[str, Path | PlaceError] = field(default_factory=dict)
     """Requirement -> its wheel, or why there is none: pip runs once, whatever number of files the wheel holds."""
+    sdists: dict[str, str | PlaceError] = field(default_factory=dict)
+    """Requirement -> the address of its source distribution, or why there is none."""
     archives: dict[str, Path | PlaceError] = field(default_factory=dict)
     """Address -> the archive there, or why it was not had."""
     stack: ExitStack = field(default_factory=ExitStack)

@@ -45,6 +45,7 @@ def layers() -> None:
     case("lrn_knorm", S.LRN(d, name="x", nsize=3, alpha=0.5, beta=0.5, knorm=1), 6, 5, 4)
     case("adaptive_1", S.contrib.AdaptiveAvgPooling2D(d, name="x"))
     case("adaptive_parts", S.contrib.AdaptiveAvgPooling2D(d, name="x", output_size=(4, 2)), 3, 8, 6)
+    case("adaptive_overlapping", S.contrib.AdaptiveAvgPooling2D(d, name="x", output_size=(3, 4)), 2, 8, 7)
 
 
 def pools() -> None:

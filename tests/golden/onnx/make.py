@@ -4,12 +4,13 @@ Run from the repository's root with onnx, onnxruntime and numpy, after export.py
 
     python tests/golden/onnx/make.py FOLDER
 
-ops/ has one network per op and option; ops.npz their inputs and answers. nets/ has export.py's networks, compressed;
-nets.npz their answers and those of a few nodes inside. Their input is a pattern of whole numbers made by the test.
+ops/ has one network per op and option; ops.npz.xz their inputs and answers. nets/ has export.py's networks, compressed;
+nets.npz.xz their answers and those of a few nodes inside. Their input is a pattern of whole numbers made by the test.
 """
 
 from __future__ import annotations
 
+import io
 import lzma
 import shutil
 import sys
@@ -337,6 +338,77 @@ def more_norms():
     one("group_norm_18", "GroupNormalization", {"num_groups": 2}, opset=18, arrays=group, shape=(6, 5, 4))
 
 
+def lines():
+    """Windows over one axis."""
+    w, b = f(5, 3, 3), f(5)
+    line = {"shape": (3, 11)}
+    one("conv_1d", "Conv", {"pads": [2, 1], "strides": [2], "dilations": [2]}, arrays={"w": w, "b": b}, **line)
+    one("conv_1d_same_group", "Conv", {"auto_pad": "SAME_UPPER", "group": 3}, arrays={"w": f(6, 1, 4)}, **line)
+    more = {"strides": [2], "pads": [1, 0], "output_padding": [1]}
+    one("deconv_1d", "ConvTranspose", more, arrays={"w": f(3, 4, 3), "b": f(4)}, **line)
+    for ceil in (0, 1):
+        attrs = {"kernel_shape": [3], "strides": [2], "pads": [1, 0], "ceil_mode": ceil}
+        one(f"max_pool_1d_{ceil}", "MaxPool", attrs, shape=(3, 12))
+        one(f"average_pool_1d_{ceil}", "AveragePool", attrs, shape=(3, 12), opset=19)
+    for op in ("GlobalAveragePool", "GlobalMaxPool"):
+        one(f"{op}_1d", op, **line)
+    norm = {"g": f(3, low=0.5), "b": f(3), "m": f(3), "v": f(3, low=0.2)}
+    one("batch_norm_1d", "BatchNormalization", arrays=norm, **line)
+    # Efficient channel attention, as PyTorch exports it.
+    along = [("GlobalAveragePool", "x", "g"), ("Squeeze", "g last", "s"), ("Transpose", "s", "t", {"perm": [0, 2, 1]}),
+             ("Conv", "t w", "c", {"pads": [1, 1]}), ("Transpose", "c", "u", {"perm": [0, 2, 1]}),
+             ("Unsqueeze", "u last", "e"), ("Sigmoid", "e", "k"), ("Mul", "x k", "y")]  # fmt: skip
+    case("channel_attention", 13, along, {"last": i(-1), "w": f(1, 1, 3)}, (6, 4, 5))
+
+
+def branch(name, nodes, arrays=None):
+    """A subgraph whose output is named as it."""
+    made = [helper.make_node(op, inputs.split(), [result], **(attrs[0] if attrs else {}))
+            for op, inputs, result, *attrs in nodes]  # fmt: skip
+    stored = [numpy_helper.from_array(np.asarray(array), key) for key, array in (arrays or {}).items()]
+    return helper.make_graph(made, name, [], [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)], stored)
+
+
+def branches():
+    """If, whose condition can be told while reading."""
+    scaled = branch("scaled", [("Relu", "x", "r"), ("Mul", "r k", "scaled")], {"k": f(3, 1, 1, low=0.5)})
+    negative = branch("negative", [("Neg", "x", "n"), ("Add", "n k", "negative")], {"k": f(3, 1, 1, low=0.5)})
+    both = {"then_branch": scaled, "else_branch": negative}
+    for taken in (True, False):
+        case(f"if_{str(taken).lower()}", 13, [("If", "c", "y", both)], {"c": np.array(taken)})
+    squeezed = branch("squeezed", [("Squeeze", "g axes", "squeezed")], {"axes": i(3)})
+    kept = branch("kept", [("Identity", "g", "kept")])
+    sizes = [("GlobalAveragePool", "x", "g"), ("Shape", "g", "s"), ("Gather", "s three", "n"), ("Equal", "n one", "c"),
+             ("If", "c", "q", {"then_branch": squeezed, "else_branch": kept}), ("Squeeze", "q two", "y")]  # fmt: skip
+    case("if_of_size", 13, sizes, {"three": np.int64(3), "one": np.int64(1), "two": i(2)})
+    inner = branch("inner", [("Exp", "a", "inner")])
+    other = branch("other", [("Identity", "a", "other")])
+    outer = branch("outer", [("Abs", "x", "a"), ("Not", "c", "d"),
+                             ("If", "d", "outer", {"then_branch": other, "else_branch": inner})])  # fmt: skip
+    nested = {"then_branch": outer, "else_branch": kept_of_x()}
+    case("if_in_if", 13, [("If", "c", "z", nested), ("Neg", "z", "y")], {"c": np.array(True)})
+
+
+def kept_of_x():
+    return branch("kept", [("Identity", "x", "kept")])
+
+
+def quantized():
+    """Weights of few bits, which a network turns into numbers before it uses them."""
+    whole = RNG.integers(-100, 100, (4, 3, 3, 3)).astype(np.int8)
+    scale, points = f(4, low=0.004, high=0.02), RNG.integers(-9, 9, 4).astype(np.int8)
+    conv = ("Conv", "x w b", "y")
+    bias = RNG.integers(-300, 300, 4).astype(np.int32)
+    per = [("DequantizeLinear", "q s z", "w", {"axis": 0}), ("DequantizeLinear", "p t", "b"), conv]
+    case("dequantize_channels", 13, per, {"q": whole, "s": scale, "z": points, "p": bias, "t": np.float32(0.003)})
+    one_for_all = [("DequantizeLinear", "q s z", "w"), ("Conv", "x w", "y")]
+    bytes_ = RNG.integers(0, 255, (4, 3, 3, 3)).astype(np.uint8)
+    case("dequantize_all", 13, one_for_all, {"q": bytes_, "s": np.float32(0.01), "z": np.uint8(120)})
+    blocks = [("DequantizeLinear", "q s", "w", {"axis": 1, "block_size": 4}), ("MatMul", "x w", "y")]
+    rows = RNG.integers(-100, 100, (6, 8)).astype(np.int8)
+    case("dequantize_blocks", 21, blocks, {"q": rows, "s": f(6, 2, low=0.004, high=0.02)}, (6,))
+
+
 # ---------------------------------------------------------------------------------------------------------------- runs
 
 
@@ -358,11 +430,19 @@ def pattern(channels, height, width, batch):
     return ((np.abs(waves) - 128) / 64).astype(np.float32)
 
 
+def keep(path, arrays):
+    """Uncompressed inside .xz: the many small arrays share what they have in common."""
+    held = io.BytesIO()
+    np.savez(held, **arrays)
+    path.write_bytes(lzma.compress(held.getvalue(), preset=9 | lzma.PRESET_EXTREME))
+
+
 def make_ops():
     global COUNT
     shutil.rmtree(HERE / "ops", ignore_errors=True)
     (HERE / "ops").mkdir()
-    for make in (windows, dense_and_norms, activations, arithmetic, moves, exported, storage, more_norms):
+    newer = (lines, branches, quantized)  # behind the others, whose numbers stay as they are
+    for make in (windows, dense_and_norms, activations, arithmetic, moves, exported, storage, more_norms, *newer):
         COUNT = 2 if make in (moves, exported, dense_and_norms, more_norms) else 1
         make()
     arrays = {}
@@ -379,7 +459,7 @@ def make_ops():
             assert np.abs(other - y).max() > 1e-3 * np.abs(y).max(), f"{name}: the output does not follow the input"
         (HERE / "ops" / f"{name}.onnx").write_bytes(model.SerializeToString())
         arrays[f"{name}/x"], arrays[f"{name}/y"] = x, y
-    np.savez_compressed(HERE / "ops.npz", **arrays)
+    keep(HERE / "ops.npz.xz", arrays)
 
 
 def coarse(array, bits=4):
@@ -421,7 +501,7 @@ def make_nets(folder):
         packed = lzma.compress(raw, preset=9)
         (HERE / "nets" / f"{path.stem}.onnx.xz").write_bytes(packed)
         print(path.stem, len(raw), len(packed), chosen)
-    np.savez_compressed(HERE / "nets.npz", **arrays)
+    keep(HERE / "nets.npz.xz", arrays)
 
 
 if __name__ == "__main__":

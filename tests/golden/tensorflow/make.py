@@ -404,7 +404,43 @@ def half(x: Any, w: Weights, df: str) -> Any:
 
 MAP = (None, 8, 7, 4)
 SAME2 = {"strides": [1, 2, 2, 1]}
+
+
 # name -> (graph, shape of its placeholder, also as NCHW)
+def fake_quant(x: Any, w: Weights, df: str) -> Any:
+    """What training with quantisation leaves in a graph: around the input, the weights and an activation."""
+    value = raw.FakeQuantWithMinMaxArgs(inputs=x, min=-1.7, max=2.3, name="before")
+    low, high = tf.constant([-0.9, -0.5, -0.7, -1.0, -0.3]), tf.constant([0.8, 0.6, 0.4, 0.0, 0.9])
+    kernel = raw.FakeQuantWithMinMaxVarsPerChannel(
+        inputs=w(3, 3, 4, 5), min=low, max=high, narrow_range=True, name="kernel"
+    )
+    value = raw.Conv2D(input=value, filter=kernel, strides=[1] * 4, padding="SAME", name="conv")
+    return raw.FakeQuantWithMinMaxVars(
+        inputs=value, min=tf.constant(-2.9), max=tf.constant(4.1), num_bits=4, name="after"
+    )
+
+
+def fake_quant_channels(x: Any, w: Weights, df: str) -> Any:
+    low, high = tf.constant([-1.0, -0.3, 0.0, -1.7]), tf.constant([0.7, 1.1, 1.5, 0.0])
+    return raw.FakeQuantWithMinMaxVarsPerChannel(inputs=x, min=low, max=high, num_bits=5, name="grid")
+
+
+def stored_choice(taken: bool) -> Callable[..., Any]:
+    """An If of TensorFlow 2, whose condition is a constant."""
+
+    def make(x: Any, w: Weights, df: str) -> Any:
+        spec = tf.TensorSpec(x.shape, tf.float32)
+        first = tf.function(lambda x: tf.nn.relu(x) * 2.0).get_concrete_function(spec)
+        second = tf.function(lambda x: tf.tanh(x) - 0.5).get_concrete_function(spec)
+        condition = tf.identity(tf.constant(taken), name="condition")
+        (made,) = raw.StatelessIf(
+            cond=condition, input=[x], Tout=[tf.float32], then_branch=first, else_branch=second, name="choice"
+        )
+        return tf.identity(made, name="chosen")
+
+    return make
+
+
 CASES: dict[str, tuple[Callable[..., Any], tuple[int | None, ...], bool]] = {
     "conv_same": (conv(), MAP, True),
     "conv_same_stride": (conv(**SAME2), (None, 9, 8, 4), True),
@@ -434,6 +470,10 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[int | None, ...], bool]] = {
     "fused_norm": (fused(""), MAP, False),
     "fused_norm_v2": (fused("V2"), MAP, False),
     "fused_norm_v3": (fused("V3"), MAP, True),
+    "fake_quant": (fake_quant, MAP, False),
+    "fake_quant_channels": (fake_quant_channels, MAP, False),
+    "choice_true": (stored_choice(True), MAP, False),
+    "choice_false": (stored_choice(False), MAP, False),
     "norm_full": (arithmetic_norm(True, True), MAP, True),
     "norm_no_gamma": (arithmetic_norm(False, True), MAP, False),
     "norm_no_beta": (arithmetic_norm(True, False), MAP, False),

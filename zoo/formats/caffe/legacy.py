@@ -61,6 +61,16 @@ _V1 = {
     "UPSAMPLE": "Upsample",
     "WINDOW_DATA": "WindowData",
 }
+# The same names as the numbers they stand for (V1LayerParameter.LayerType), which text may state instead.
+_V1_NUMBERED = (
+    "NONE",
+    *("ACCURACY", "BNLL", "CONCAT", "CONVOLUTION", "DATA", "DROPOUT", "EUCLIDEAN_LOSS", "FLATTEN"),
+    *("HDF5_DATA", "HDF5_OUTPUT", "IM2COL", "IMAGE_DATA", "INFOGAIN_LOSS", "INNER_PRODUCT", "LRN"),
+    *("MULTINOMIAL_LOGISTIC_LOSS", "POOLING", "RELU", "SIGMOID", "SOFTMAX", "SOFTMAX_LOSS", "SPLIT", "TANH"),
+    *("WINDOW_DATA", "ELTWISE", "POWER", "SIGMOID_CROSS_ENTROPY_LOSS", "HINGE_LOSS", "MEMORY_DATA", "ARGMAX"),
+    *("THRESHOLD", "DUMMY_DATA", "SLICE", "MVN", "ABSVAL", "SILENCE", "CONTRASTIVE_LOSS", "EXP"),
+    "DECONVOLUTION",
+)
 _V0 = {
     "conv": "Convolution",
     "pool": "Pooling",
@@ -89,11 +99,18 @@ def upgrade(spec: Any) -> Any:
     """Returns a layer message in Caffe's current spelling, whichever generation wrote it."""
     if spec.HasField("layer"):
         return _from_v0(spec)
-    if spec.type not in _V1:
+    name = spec.type
+    if name.isdecimal() and len(name) < 4 and int(name) < len(_V1_NUMBERED):
+        name = _V1_NUMBERED[int(name)]
+    if name not in _V1 and name == spec.type:
         return spec
     result = type(spec)()
     result.CopyFrom(spec)
-    result.type = _V1[spec.type]
+    result.type = _V1.get(name, name)
+    if name == "CROP" and not spec.HasField("crop_param"):
+        # Caffe had no such layer then; the fork that FCN was published with had, and no field for offsets: it
+        # computes them from where the layers above put the image.
+        result.crop_param.aligned = True
     return result
 
 

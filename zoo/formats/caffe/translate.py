@@ -90,6 +90,8 @@ class State:
     missing: list[str] = field(default_factory=list)
     masks: dict[int, Mask] = field(default_factory=dict)  # by their value
     ends: tuple[int, ...] = ()  # values the network was asked to end at
+    aligned: dict[int, list[int]] = field(default_factory=dict)  # value -> offsets that a Crop worked out for it
+    makers: dict[int, Layer] = field(default_factory=dict)  # value -> the layer that makes it
     bare_norms: set[str] = field(default_factory=set)  # values of BatchNorms that no Scale has given gamma and beta
 
     def unique(self, name: str) -> str:
@@ -227,6 +229,7 @@ def translate(network: Network, ops: Mapping[str, Op], state: State) -> Graph:
         raise FormatError(f"{state.file}: no layer that runs at test time reads an input; expected a network")
     inputs = _inputs(network, state)
     state.reads.update(value for layer in network.layers for value in layer.bottoms)
+    state.makers.update({value: layer for layer in network.layers for value in layer.tops})
     refused: list[str] = []
     for layer in network.layers:
         if any(value not in state.values for value in layer.bottoms):

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from zoo import windows
 from zoo.formats.mxnet.attributes import Attributes
+from zoo.formats.mxnet.channels import LAYOUTS
+from zoo.formats.mxnet.layouts import either
 from zoo.formats.mxnet.table import Rule
 from zoo.formats.mxnet.translate import Step, Value
 from zoo.graph import Param
 
 Pair = tuple[int, int]
 MAX_CHANNELS = 1 << 24
+MAX_PARTS = 64  # of an axis that pooling to a fixed size cuts into windows of different sizes
 
 
 def convolution(step: Step) -> Value:
@@ -61,10 +65,10 @@ def _outputs(step: Step, channels: int) -> Pair:
 
 
 def _map(step: Step) -> tuple[int, ...]:
-    """The input's shape, which has to be a feature map, channels first."""
-    layout = step.attributes.choice("layout", ("NCHW", "NHWC", "NCW", "NWC", "NCDHW", "NDHWC"), "NCHW")
-    if layout != "NCHW":
-        raise step.unsupported(f"layout {layout}; only NCHW")
+    """The input's shape, which has to be a feature map; `layouts` has turned it where channels were last."""
+    layout = step.attributes.choice("layout", LAYOUTS, "NCHW")
+    if layout not in ("NCHW", "NHWC"):
+        raise step.unsupported(f"layout {layout}; only NCHW and NHWC")
     if len(step.shape) != 4:
         raise step.unsupported(f"input of {len(step.shape)} axes; only batch, channels, height, width")
     return step.shape
@@ -286,7 +290,7 @@ def _global(step: Step, kind: str) -> Value:
 
 
 def adaptive_average(step: Step) -> Value:
-    """AdaptiveAvgPooling2D to 1x1, or where all windows are alike."""
+    """AdaptiveAvgPooling2D: to 1x1, windows that are alike, or parts that may overlap."""
     _, _, *size = _map(step)
     wanted = step.attributes.integers("output_size") or (1,)
     if len(wanted) not in (1, 2) or any(not 0 < n <= MAX_CHANNELS for n in wanted):
@@ -294,10 +298,23 @@ def adaptive_average(step: Step) -> Value:
     outputs = (wanted[0], wanted[-1])
     if outputs == (1, 1):
         return step.add("GlobalAveragePool", [step.input()])
-    if any(n % m for n, m in zip(size, outputs, strict=True)):
-        raise step.unsupported(f"output_size {outputs} of a map of {size[0]}x{size[1]}: its windows differ")
-    kernel = (size[0] // outputs[0], size[1] // outputs[1])
-    return step.add("AveragePool", [step.input()], kernel_shape=kernel, strides=kernel)
+    if not any(n % m for n, m in zip(size, outputs, strict=True)):
+        kernel = (size[0] // outputs[0], size[1] // outputs[1])
+        return step.add("AveragePool", [step.input()], kernel_shape=kernel, strides=kernel)
+    if max(outputs) > MAX_PARTS:
+        raise step.unsupported(f"output_size {outputs} of a map of {size[0]}x{size[1]}, in more than {MAX_PARTS} parts")
+    rows = _means(step, step.input(), 2, windows.adaptive(size[0], outputs[0]), "rows")
+    return _means(step, rows, 3, windows.adaptive(size[1], outputs[1]), "columns", last=True)
+
+
+def _means(step: Step, value: Value, axis: int, parts: list[Pair], what: str, *, last: bool = False) -> Value:
+    """The mean of each part of an axis: a mean over a rectangle is one over columns of those over rows."""
+    found = []
+    for i, (start, end) in enumerate(parts):
+        cut: dict[str, Any] = {"starts": (start,), "ends": (end,), "axes": (axis,), "steps": (1,)}
+        part = step.add("Slice", [value], suffix=f"{what}{i}", **cut)
+        found.append(step.add("ReduceMean", [part], suffix=f"{what}{i}_mean", axes=(axis,), keepdims=1))
+    return step.add("Concat", found, suffix="" if last else what, axis=axis)
 
 
 def _biased(default: bool) -> tuple[str, Any]:
@@ -311,8 +328,8 @@ _NORM = ("data", "gamma", "beta", "moving_mean", "moving_var")
 _LAYER = ("data", "weight", "bias")
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("Convolution", "Convolution_v1"), Rule(convolution, _LAYER, _biased(False))),
-    "Deconvolution": Rule(deconvolution, _LAYER, _biased(True)),
+    **dict.fromkeys(("Convolution", "Convolution_v1"), either(Rule(convolution, _LAYER, _biased(False)))),
+    "Deconvolution": either(Rule(deconvolution, _LAYER, _biased(True))),
     "FullyConnected": Rule(fully_connected, _LAYER, _biased(False)),
     **dict.fromkeys(
         ("BatchNorm", "BatchNorm_v1", "CuDNNBatchNorm", "_contrib_SyncBatchNorm", "_contrib_BatchNormWithReLU"),
@@ -321,7 +338,7 @@ RULES: dict[str, Rule] = {
     "InstanceNorm": Rule(instance_norm, ("data", "gamma", "beta")),
     "LayerNorm": Rule(layer_norm, ("data", "gamma", "beta")),
     "LRN": Rule(lrn),
-    "Pooling": Rule(pooling),
+    "Pooling": either(Rule(pooling)),
     "Pooling_v1": Rule(pooling_v1),
     "_contrib_AdaptiveAvgPooling2D": Rule(adaptive_average),
 }

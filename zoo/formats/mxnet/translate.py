@@ -11,6 +11,7 @@ import numpy as np
 from zoo import shapes
 from zoo.errors import FormatError, UnsupportedError, UsageError
 from zoo.formats.mxnet.attributes import Attributes, Wrong
+from zoo.formats.mxnet.channels import TO_NCHW, TO_NHWC, takes_channels_last
 from zoo.formats.mxnet.symbol import Entry, Node, Symbol
 from zoo.formats.mxnet.table import Rule
 from zoo.formats.options import Options
@@ -63,6 +64,7 @@ class State:
     taken: set[str] = field(default_factory=set)  # arrays of the file that are used
     replaced: dict[str, str] = field(default_factory=dict)  # arrays that the network needs not -> why
     missing: list[str] = field(default_factory=list)
+    channels_last: bool = False  # maps that leave the network are turned then
 
     def unique(self, name: str) -> str:
         """Returns the name, or one like it if it is taken."""
@@ -331,7 +333,12 @@ def _head(state: State, entry: Entry) -> str:
         raise FormatError(f"{node.where}: output {entry.output} is a head; it has {made} output(s) at inference")
     if value.array is not None or value.name in state.inputs:
         raise FormatError(f"{node.where}: its output is a head, but no network computes it")
-    return value.name
+    if not state.channels_last or len(value.shape) != 4:
+        return value.name
+    name = f"{value.name}/nchw"
+    if name not in state.names:
+        state.nodes.append(GraphNode("Transpose", state.unique(name), (value.name,), (name,), {"perm": TO_NCHW}))
+    return name
 
 
 def _stated_shape(node: Node) -> tuple[int, ...] | None:
@@ -358,12 +365,18 @@ def _find_inputs(state: State, rules: Mapping[str, Rule]) -> None:
     if not chosen:
         raise FormatError(f"{symbol.file}: no operation reads an input; all its variables are in {state.file}")
     for number, name in chosen.items():
-        shape = _input_shape(state, symbol.nodes[number])
-        state.values[Entry(number, 0)] = Value(name, (shapes.BATCH, *shape))
+        last = takes_channels_last(symbol, number)
+        shape = _input_shape(state, symbol.nodes[number], last=last)
+        value = Value(name, (shapes.BATCH, *shape))
+        if last:
+            state.channels_last = True
+            value = Value(state.unique(f"{name}/nhwc"), (shapes.BATCH, *shape[1:], shape[0]))
+            state.nodes.append(GraphNode("Transpose", value.name, (name,), (value.name,), {"perm": TO_NHWC}))
+        state.values[Entry(number, 0)] = value
         state.inputs[name] = shape
 
 
-def _input_shape(state: State, variable: Node) -> tuple[int, ...]:
+def _input_shape(state: State, variable: Node, *, last: bool) -> tuple[int, ...]:
     try:
         stated = _stated_shape(variable)
     except Wrong as error:
@@ -371,12 +384,14 @@ def _input_shape(state: State, variable: Node) -> tuple[int, ...]:
     shape = state.options.input_shape
     if shape is None and stated and len(stated) > 1 and all(n > 0 for n in stated[1:]):
         shape = stated[1:]  # type: ignore[assignment]  # of any rank
+        if last and len(stated) == 4:
+            shape = (stated[3], stated[1], stated[2])
     if shape is None:
         raise UsageError(
             f"{state.symbol.file}: does not say what shape its input {variable.name!r} has; give input_shape= "
             f"(--input-shape 3,224,224)"
         )
-    if not all(0 < n < 1 << 31 for n in shape):
+    if not all(0 < n < 1 << 31 for n in shape) or (last and len(shape) != 3):
         raise UsageError(f"{state.symbol.file}: input {variable.name!r} cannot have the shape {shape}")
     return tuple(shape)
 

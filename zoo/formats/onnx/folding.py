@@ -239,6 +239,34 @@ def cast(step: Step, inputs: list[Array]) -> Array:
 # ------------------------------------------------------------------------------------------------------------ numbers
 
 
+def dequantize(step: Step, inputs: list[Array]) -> Array:
+    """ONNX DequantizeLinear: (x - zero point) * scale, with one of both for all, per slice of an axis or per block."""
+    array, scale = inputs[:2]
+    if array.dtype.kind not in "iu" or scale.dtype.kind != "f":
+        raise step.damaged(f"turns {array.dtype} with a scale of {scale.dtype} into numbers")
+    misfit = f"has scales of shape {scale.shape} for an array of shape {array.shape}"
+    spread = [scale, *inputs[2:3]]
+    block = step.integer("block_size", 0)
+    if block or scale.size > 1:
+        axis = step.any_axis(step.integer("axis", 1), array.ndim)
+        size = array.shape[axis]
+    if block:
+        if block < 0 or scale.ndim != array.ndim or -(-size // block) != scale.shape[axis]:
+            raise step.damaged(f"{misfit} in blocks of {block}")
+        cut = (*[slice(None)] * axis, slice(size))
+        spread = [np.repeat(one, min(block, size), axis=axis)[cut] for one in spread]
+    elif scale.size > 1:
+        spread = [one.reshape([-1 if i == axis else 1 for i in range(array.ndim)]) for one in spread]
+    if any(
+        one.size > 1 and not all(n in (1, m) for n, m in zip(one.shape, array.shape, strict=True)) for one in spread
+    ):
+        raise step.damaged(misfit)
+    wide = array.astype(np.int64)
+    if len(spread) > 1:
+        wide = wide - spread[1].astype(np.int64)
+    return np.asarray(wide.astype(np.float32) * spread[0].astype(np.float32))
+
+
 def compute(operation: Callable[..., Any]) -> Fold:
     """Returns the folding of an element-wise operation."""
 
@@ -338,6 +366,7 @@ FOLDS: Mapping[str, Fold] = {
     "Tile": tile,
     "Split": split,
     "Cast": cast,
+    "DequantizeLinear": dequantize,
     "CastLike": lambda step, inputs: inputs[0].astype(inputs[1].dtype) if not has_batch(inputs[0]) else inputs[0],
     "Identity": same,
     "Dropout": same,

@@ -6,7 +6,7 @@ import difflib
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +23,7 @@ MAX_NAME = 1000
 MAX_FIELDS = 1_000_000
 OLDEST, NEWEST = 7, 28  # operator sets whose differences the op tables know
 MAX_TOLD = 20
+MAX_DEPTH = 8  # an If in a branch of an If
 
 Dims: TypeAlias = tuple[int | str | None, ...]
 
@@ -43,6 +44,8 @@ class Layer:
         outputs: value names; "" is one left out.
         attrs: attribute name -> int, float, bytes, Stored or list of them.
         strange: attributes that cannot be read: subgraphs and the like.
+        branches: of an If, `then_branch` and `else_branch`; what they read of the network around them stands behind
+            the condition in `inputs`.
     """
 
     name: str
@@ -52,6 +55,24 @@ class Layer:
     outputs: tuple[str, ...]
     attrs: Mapping[str, Any]
     strange: tuple[str, ...] = ()
+    branches: Mapping[str, Branch] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What an If may do.
+
+    Args:
+        layers: those that the outputs need, in an order in which they can run.
+        outputs: value names, as many as the If has.
+        stored: array name -> array; one that no layer reads is among them.
+        captured: values of the network around it that it reads.
+    """
+
+    layers: tuple[Layer, ...]
+    outputs: tuple[str, ...]
+    stored: Mapping[str, Stored]
+    captured: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -242,7 +263,7 @@ def _dims(value: Any) -> Dims | None:
                  for dim in kind.shape.dim)  # fmt: skip
 
 
-def _layers(graph: Any, file: str) -> list[Layer]:
+def _layers(graph: Any, file: str, depth: int = 0) -> list[Layer]:
     layers = []
     names: Counter[str] = Counter()
     taken = {bytes(node.name).decode("utf-8", "replace") for node in graph.node}
@@ -259,8 +280,41 @@ def _layers(graph: Any, file: str) -> list[Layer]:
         attrs, strange = _attributes(node, f"{file}: {short(name)}")
         op = _text(node.op_type, file)
         domain = "" if domain == "ai.onnx" else domain
-        layers.append(Layer(name, op, domain, inputs, outputs, attrs, tuple(strange)))
+        layer = Layer(name, op, domain, inputs, outputs, attrs, tuple(strange))
+        layers.append(_with_branches(layer, node, file, depth) if op == "If" and not domain else layer)
     return layers
+
+
+def _with_branches(layer: Layer, node: Any, file: str, depth: int) -> Layer:
+    """An If with its two subgraphs read; as it is where they are not two, or too deep."""
+    where = f"{file}: {short(layer.name)} (If)"
+    graphs = {_text(attribute.name, file)[:80]: attribute.g for attribute in node.attribute if attribute.type == 5}
+    if set(graphs) != {"then_branch", "else_branch"} or depth >= MAX_DEPTH:
+        return layer
+    branches = {name: _branch(bytes(raw), f"{where}: {name}", depth + 1) for name, raw in graphs.items()}
+    if any(len(branch.outputs) != len(layer.outputs) for branch in branches.values()):
+        raise FormatError(f"{where}: its branches make other outputs than it; the file is damaged")
+    captured = dict.fromkeys(value for branch in branches.values() for value in branch.captured)
+    strange = tuple(found for found in layer.strange if not found.startswith("a subgraph"))
+    return replace(layer, inputs=(*layer.inputs, *captured), strange=strange, branches=branches)
+
+
+def _branch(raw: bytes, where: str, depth: int) -> Branch:
+    try:
+        graph: Any = schema.CLASSES["Graph"].FromString(raw)
+    except DecodeError:
+        raise FormatError(f"{where}: cannot be read; the file is damaged") from None
+    if len(graph.node) > MAX_NODES:
+        raise FormatError(f"{where}: has {len(graph.node):,} nodes; at most {MAX_NODES:,} are read")
+    stored = {_text(tensor.name, where): Stored(tensor, None, where) for tensor in graph.initializer}
+    layers = _layers(graph, where, depth)
+    made = {value for layer in layers for value in layer.outputs if value}
+    outputs = tuple(_text(output.name, where) for output in graph.output)
+    read = [value for layer in layers for value in layer.inputs if value]
+    captured = tuple(dict.fromkeys(v for v in (*read, *outputs) if v not in made and v not in stored))
+    if not outputs or not all(outputs):
+        raise FormatError(f"{where}: states no outputs; expected at least one")
+    return Branch(_ordered(layers, dict.fromkeys(outputs), {*captured, *stored}, where), outputs, stored, captured)
 
 
 def _attributes(node: Any, where: str) -> tuple[dict[str, Any], list[str]]:

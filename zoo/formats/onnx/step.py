@@ -56,6 +56,7 @@ class State:
     names: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)  # values that the file's nodes make
     bare: dict[str, int] = field(default_factory=dict)  # values of dense layers without bias -> their node's place
+    dropped: dict[str, str] = field(default_factory=dict)  # arrays of branches -> why no node reads them
     nhwc: dict[str, str] = field(default_factory=dict)  # values that only turn an image input to NHWC -> that input
 
     def unique(self, name: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from zoo.errors import FormatError, UnsupportedError, UsageError
-from zoo.formats.onnx import folding, moves, ops
+from zoo.formats.onnx import folding, lines, moves, ops
 from zoo.formats.onnx.network import MAX_TOLD, Dims, Layer, Network, short
 from zoo.formats.onnx.step import Known, State, Step, Unsupported, Value, refusal
 from zoo.formats.onnx.tensors import Folder, array
@@ -17,11 +18,11 @@ from zoo.formats.options import Options
 from zoo.graph import Graph, Node
 from zoo.shapes import BATCH, LIMIT
 
-OPS: Mapping[str, ops.Op] = {**ops.OPS, **moves.OPS}
+OPS: Mapping[str, ops.Op] = {**ops.OPS, **lines.OPS, **moves.OPS}
 
 # Operators whose absence has a reason worth telling.
 _REASONS = {
-    **dict.fromkeys(("If", "Loop", "Scan", "SequenceMap"), "holds a subgraph"),
+    **dict.fromkeys(("Loop", "Scan", "SequenceMap"), "holds a subgraph"),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), "belongs to a quantized network"),
     **dict.fromkeys(("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"), "belongs to a quantized network"),
 }
@@ -46,10 +47,7 @@ def translate(network: Network, path: Path, options: Options) -> Graph:
     inputs = _inputs(state, options)
     refused: list[str] = []
     for layer in network.layers:
-        reason = _reason(layer)
         try:
-            if reason:
-                raise Unsupported(reason)
             _translate_layer(layer, state)
         except Unsupported as error:
             refused.append(f"{short(layer.name)} ({short(layer.op)}): {error}")
@@ -59,7 +57,8 @@ def translate(network: Network, path: Path, options: Options) -> Graph:
         if not isinstance(state.values.get(name), Value):
             raise UnsupportedError(f"{network.file}: its output {short(name)!r} does not depend on its input")
     _drop_idle(state, network.outputs)
-    graph = Graph(network.name, inputs, network.outputs, tuple(state.nodes), state.params, network.dropped)
+    unused = {**network.dropped, **state.dropped}
+    graph = Graph(network.name, inputs, network.outputs, tuple(state.nodes), state.params, unused)
     return graph.check()
 
 
@@ -67,16 +66,19 @@ def _reason(layer: Layer) -> str | None:
     """Why a node cannot be translated, as far as its operator alone tells."""
     if layer.domain:
         return f"belongs to {short(layer.domain)}, not to ONNX's own operators"
-    if layer.op in _REASONS:
+    if layer.op in _REASONS and layer.op not in folding.FOLDS:
         return _REASONS[layer.op]
     if layer.strange:
         return f"holds {', '.join(layer.strange[:4])}"
-    if layer.op not in OPS and layer.op not in folding.FOLDS:
+    if layer.op not in OPS and layer.op not in folding.FOLDS and not layer.branches:
         return "has no counterpart"
     return None
 
 
 def _translate_layer(layer: Layer, state: State) -> None:
+    reason = _reason(layer)
+    if reason:
+        raise Unsupported(reason)
     inputs: list[Known | Value | None] = []
     for name in layer.inputs:
         found = state.values.get(name)
@@ -87,6 +89,9 @@ def _translate_layer(layer: Layer, state: State) -> None:
             return  # behind a node that is refused
         inputs.append(found)
     step = Step(layer, tuple(inputs), state)
+    if layer.branches:
+        _choose(step)
+        return
     if layer.op in ("Shape", "Size") and inputs and isinstance(inputs[0], Value):
         sizes = folding.sizes_of(inputs[0].shape)
         made = step.between(sizes) if layer.op == "Shape" else np.prod(sizes)
@@ -94,7 +99,7 @@ def _translate_layer(layer: Layer, state: State) -> None:
     elif all(item is None or isinstance(item, Known) for item in inputs):
         results = _folded(step)
     elif layer.op not in OPS:
-        raise Unsupported("is only supported on stored arrays")
+        raise Unsupported(_REASONS.get(layer.op, "is only supported on stored arrays"))
     else:
         try:
             translated = OPS[layer.op](step)
@@ -117,6 +122,40 @@ def _folded(step: Step) -> list[Known | Value]:
         Known(made, first.name if keeps and isinstance(first, Known) else name)
         for made, name in zip(folding.fold(step, arrays), step.layer.outputs, strict=False)
     ]
+
+
+def _choose(step: Step) -> None:
+    """An If whose condition is known while reading: the nodes of its branch take its place."""
+    layer, state, condition = step.layer, step.state, step.inputs[0] if step.inputs else None
+    if not isinstance(condition, Known) or condition.array.size != 1:
+        raise Unsupported("chooses between two subgraphs when the network runs")
+    taken = "then_branch" if bool(condition.array.reshape(-1)[0]) else "else_branch"
+    branch = layer.branches[taken]
+    own = [*branch.stored, *(value for inner in branch.layers for value in inner.outputs if value)]
+    names = {value: state.unique(value) for value in own}
+    for name, stored in branch.stored.items():
+        state.values[names[name]] = Known(array(stored, state.folder), names[name])
+    state.made.update(names[value] for value in own if value not in branch.stored)
+    read = {value for inner in branch.layers for value in inner.inputs} | set(branch.outputs)
+    for key, other in layer.branches.items():
+        why = f"only the {key} of {short(layer.name)} has it, which never runs" if key != taken else "no layer reads it"
+        idle = [name for name in other.stored if key != taken or name not in read]
+        state.dropped.update({f"{layer.name}/{key}/{name}": why for name in idle})
+    for inner in branch.layers:
+        inputs = tuple(names.get(value, value) for value in inner.inputs)
+        outputs = tuple(names.get(value, value) for value in inner.outputs)
+        state.reads.update(inputs)
+        inner = replace(inner, name=state.unique(inner.name), inputs=inputs, outputs=outputs)
+        try:
+            _translate_layer(inner, state)
+        except Unsupported as error:
+            raise Unsupported(f"its {taken} has {short(inner.name)} ({short(inner.op)}): {error}") from None
+    for name, value in zip(layer.outputs, branch.outputs, strict=True):
+        found = state.values[names.get(value, value)]
+        whole = isinstance(found, Value) and found.whole
+        made = found if isinstance(found, Known) else step.node("Identity", [found.name], outputs=(name,))
+        if name:
+            state.values[name] = replace(made, whole=True) if whole and isinstance(made, Value) else made
 
 
 def _drop_idle(state: State, outputs: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.formats.tensorflow import fake_quant
 from zoo.formats.tensorflow.values import FLOATS, TO_NCHW, Const, Item, Op, Step, Value
 from zoo.formats.tensorflow.windows import normalised
 
@@ -279,6 +280,26 @@ def batch_norm(step: Step) -> Item:
     return step.like(step.make("Add", [scaled, offset_name]), value)
 
 
+def on_grid(step: Step) -> Item:
+    """FakeQuant: the value as whole numbers of few bits would have it, one grid for all or one per channel."""
+    value = step.value()
+    consts = [step.const(i, "bounds").array for i in range(1, len(step.items))]
+    found = fake_quant.grid(step, *fake_quant.bounds(step, [np.zeros(1), *consts]))
+    if any(array.size != 1 and array.shape != value.shape[-1:] for array in found):
+        raise step.damaged(f"has bounds of shape {found.low.shape} for {value.shape} (without the batch)")
+    low, high, size, inverse, zero = (
+        against(step, Const(np.asarray(array), f"{step.name}/{what}"), value)
+        for what, array in zip(found._fields, found, strict=True)
+    )
+    name = step.make("Min", [value.name, high], suffix="below")
+    name = step.make("Max", [name, low], suffix="above")
+    name = step.make("Sub", [name, low], suffix="from_low")
+    name = step.make("Mul", [name, inverse], suffix="steps")
+    name = step.make("Sub", [name, zero], suffix="from_zero")
+    name = step.make("Floor", [step.make("Add", [name, step.scalar("half", 0.5)], suffix="half_up")], suffix="whole")
+    return step.like(step.make("Mul", [name, size]), value)
+
+
 def dropout(step: Step) -> Item:
     """Dropout written as noise: the value passes; its rate is the trainer's business."""
     return step.value()
@@ -343,6 +364,7 @@ OPS: dict[str, Op] = {
     "Prod": reduction("ReduceProd"),
     "EuclideanNorm": reduction("ReduceL2"),
     "ArgMax": arg_max,
+    **dict.fromkeys(fake_quant.OPS, on_grid),
     "Softmax": softmax("Softmax"),
     "LogSoftmax": softmax("LogSoftmax"),
     "_BatchNorm": batch_norm,

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from zoo.errors import FormatError
+from zoo.formats.tensorflow import tensors
 from zoo.formats.tensorflow.wire import Function, RawGraph, RawNode
 
 MAX_NODES = 1_000_000
 MAX_DEPTH = 64  # functions that call functions
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+CHOICES = ("If", "StatelessIf")
 # Ops with several named outputs; all others have one, or one list.
 _OUTPUTS = {
     "FusedBatchNorm": ("y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2"),
@@ -162,6 +164,8 @@ def _lay_out(flat: Flat, scope: _Scope, functions: Mapping[str, Function]) -> li
         inputs = tuple(resolve(reference) for reference in raw.inputs if not reference.startswith("^"))
         node = FlatNode(_unique(flat, raw.name, scope), raw.op, inputs, raw)
         called = _called(raw, functions)
+        if called is None and raw.op in CHOICES:
+            called, inputs = _branch(flat, raw, functions, {r.name: r for r in scope.nodes}, scope), inputs[1:]
         if called is not None:
             node = replace(node, op="_Pass", inputs=())
             arguments = dict(zip(called.arguments, inputs, strict=False))
@@ -183,6 +187,30 @@ def _called(raw: RawNode, functions: Mapping[str, Function]) -> Function | None:
     if raw.op not in CALLS or "f" not in raw.attrs:
         return None
     return functions.get(bytes(raw.attrs["f"].func.name).decode(errors="replace"))
+
+
+def _branch(
+    flat: Flat, raw: RawNode, functions: Mapping[str, Function], local: Mapping[str, RawNode], scope: _Scope
+) -> Function | None:
+    """The function that an If calls whose condition is stored in the file; None if it is computed."""
+    reference = raw.inputs[0] if raw.inputs else ""
+    for _ in range(MAX_DEPTH):
+        name = reference.split(":")[0]
+        if name in scope.arguments:
+            found = flat.source(scope.arguments[name]).raw
+        elif name in local:
+            found = local[name]
+        else:
+            return None
+        if found.op == "Const":
+            condition = tensors.constant(found, flat.file)
+            key = "then_branch" if condition.size == 1 and bool(condition.reshape(-1)[0]) else "else_branch"
+            chosen = raw.attrs[key].func.name if key in raw.attrs and condition.dtype.kind in "biuf" else b""
+            return functions.get(bytes(chosen).decode(errors="replace"))
+        if found.op not in PASSING or not found.inputs or name in scope.arguments:
+            return None
+        reference = found.inputs[0]
+    return None
 
 
 def _parsed(reference: str, kinds: Mapping[str, str]) -> tuple[str, int]:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from zoo.formats.tensorflow import fake_quant
 from zoo.formats.tensorflow.values import Batch, Step
 
 Fold: TypeAlias = "Callable[[Step, Sequence[np.ndarray]], np.ndarray | list[np.ndarray]]"
@@ -292,6 +293,7 @@ FOLDS: dict[str, Fold] = {
     "SelectV2": select,
     "ZerosLike": _like(0),
     "OnesLike": _like(1),
+    **dict.fromkeys(fake_quant.OPS, fake_quant.folded),
     "Shape": lambda step, arrays: np.array(arrays[0].shape, dtype=np.int64),
     "Size": lambda step, arrays: np.array(arrays[0].size, dtype=np.int64),
     "Rank": lambda step, arrays: np.array(arrays[0].ndim, dtype=np.int64),

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from zoo import windows
 from zoo.formats.torch7.translate import Flow, Op, Step, Value
 from zoo.shapes import told
 
 Pair = tuple[int, int]
+MAX_PARTS = 64  # of an axis that pooling to a fixed size cuts into windows of different sizes
 
 
 def _pads(step: Step) -> Pair:
@@ -174,19 +176,33 @@ def sub_sampling(step: Step) -> Flow:
 
 
 def adaptive(kind: str) -> Op:
-    """Returns the translation of a pooling to a fixed size, which has to divide the input's."""
+    """Returns the translation of a pooling to a fixed size."""
 
     def translate(step: Step) -> Flow:
         _, height, width = step.image()
         rows, columns = step.pair("H", "W")
         if (rows, columns) == (1, 1):
             return step.node(f"Global{kind}Pool", [step.x])
-        if height % rows or width % columns:
-            raise step.unsupported(f"pools {height}x{width} to {rows}x{columns}, windows of different sizes")
-        kernel = (height // rows, width // columns)
-        return step.node(f"{kind}Pool", [step.x], kernel_shape=kernel, strides=kernel, pads=(0, 0, 0, 0))
+        if not (height % rows or width % columns):
+            kernel = (height // rows, width // columns)
+            return step.node(f"{kind}Pool", [step.x], kernel_shape=kernel, strides=kernel, pads=(0, 0, 0, 0))
+        if max(rows, columns) > MAX_PARTS:
+            raise step.unsupported(f"pools {height}x{width} to {rows}x{columns}, in more than {MAX_PARTS} parts")
+        op = {"Average": "ReduceMean", "Max": "ReduceMax"}[kind]
+        made = _parts(step, op, step.x, 2, windows.adaptive(height, rows), "rows")
+        return _parts(step, op, made, 3, windows.adaptive(width, columns), "columns", last=True)
 
     return translate
+
+
+def _parts(step: Step, op: str, value: Value, axis: int, parts: list[Pair], what: str, *, last: bool = False) -> Value:
+    """The mean or maximum of each part of an axis: what holds for a rectangle holds for its rows, then its columns."""
+    found: list[Value | str] = []
+    for i, (start, end) in enumerate(parts):
+        cut: dict[str, Any] = {"starts": (start,), "ends": (end,), "axes": (axis,), "steps": (1,)}
+        part = step.node("Slice", [value], suffix=f"{what}{i}", **cut)
+        found.append(step.node(op, [part], suffix=f"{what}{i}_{op.lower()}", axes=(axis,), keepdims=1))
+    return step.node("Concat", found, suffix="" if last else what, axis=axis)
 
 
 # Responses

@@ -50,6 +50,7 @@ OPS: dict[str, Op] = {
     "ReLU6": arithmetic.relu6,
     "Reduction": arithmetic.reduction,
     "Reshape": shape.reshape,
+    "SPP": pooling.spp,
     "Scale": normalization.scale,
     "ShuffleChannel": shape.shuffle_channel,
     "Sigmoid": elementwise("Sigmoid"),

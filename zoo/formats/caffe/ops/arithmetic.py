@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo.formats.caffe.ops.common import arithmetic, reshaped, spread
+from zoo.formats.caffe.ops.common import LOWEST, arithmetic, reshaped, spread
 from zoo.formats.caffe.translate import Op, Step, Value
+
+MAX_TOP = 64  # values that ArgMax takes one after another
 
 
 def elementwise(op: str, attrs: Callable[[Any], dict[str, Any]] = lambda spec: {}) -> Op:
@@ -196,28 +198,56 @@ def reduction(step: Step) -> Value:
 def arg_max(step: Step) -> Value:
     """ArgMax along an axis, or over all of an image; of equal values the last wins (partial_sort of pairs)."""
     param = step.spec.argmax_param
-    if param.top_k != 1:
-        raise step.unsupported(f"top_k {param.top_k}; only 1")
-    value = step.inputs[0]
+    value, count = step.inputs[0], param.top_k
+    axis = 1
     if param.HasField("axis"):
         axis = step.axis(param.axis)
         if axis == 0:
             raise step.unsupported(f"axis {param.axis}, which compares images of a batch")
-        shape = (*step.shape[: axis - 1], 1, *step.shape[axis:])
-        if param.out_max_val:
-            return step.node("ReduceMax", [value.name], shape, axes=(axis,), keepdims=1)
-        return _index(step, value, shape, axis)
-    if len(value.shape) > 1:
+    elif len(value.shape) > 1:
         value = reshaped(step, value, (math.prod(value.shape),), "flatten")
-    ones = (1,) * max(1, len(step.shape) - 1)  # (N, 1 or 2, top_k, 1 ...): as many axes as the input, three at least
+    if not 1 <= count <= value.shape[axis - 1]:
+        raise step.damaged(f"has top_k {count} of {value.shape[axis - 1]} values")
+    if count > MAX_TOP:
+        raise step.unsupported(f"top_k {count}; at most {MAX_TOP}")
+    if param.HasField("axis"):
+        return _largest(step, value, axis, count, "max" if param.out_max_val else "index", last=True)
+    # (N, 1 or 2, top_k, 1 ...): as many axes as the input, three at least
+    shape = (count, *(1,) * max(0, len(step.shape) - 2))
+    index = _largest(step, value, 1, count, "index")
     if not param.out_max_val:
-        return reshaped(step, _index(step, value, (1,), 1, "index"), (1, *ones))
-    index = _index(step, value, (1,), 1, "index")
-    most = step.node("ReduceMax", [value.name], (1,), suffix="max", axes=(1,), keepdims=1)
-    both = step.node("Concat", [index.name, most.name], (2,), suffix="concat", axis=1)
-    return reshaped(step, both, (2, *ones))
+        return reshaped(step, index, (1, *shape))
+    most = _largest(step, value, 1, count, "max")
+    both = step.node("Concat", [index.name, most.name], (2 * count,), suffix="concat", axis=1)
+    return reshaped(step, both, (2, *shape))
 
 
-def _index(step: Step, value: Value, shape: tuple[int, ...], axis: int, suffix: str = "") -> Value:
-    found = step.node("ArgMax", [value.name], shape, suffix="argmax", axis=axis, keepdims=1, select_last_index=1)
-    return step.node("Cast", [found.name], shape, suffix=suffix, to="float32")
+def _largest(step: Step, value: Value, axis: int, count: int, what: str, *, last: bool = False) -> Value:
+    """The `count` largest along an axis, or where they are, one after another: each is taken out before the next."""
+    size = value.shape[axis - 1]
+    ones = (*value.shape[: axis - 1], 1, *value.shape[axis:])
+    found = []
+    for i in range(count):
+        number = str(i or "")
+        suffix = "" if last and count == 1 else f"{what}{number}"
+        if what == "max":
+            found.append(step.node("ReduceMax", [value.name], ones, suffix=suffix, axes=(axis,), keepdims=1))
+        if what == "max" and i == count - 1:
+            break
+        place = step.node(
+            "ArgMax", [value.name], ones, suffix=f"{what}_place{number}", axis=axis, keepdims=1, select_last_index=1
+        )
+        index = step.node("Cast", [place.name], ones, suffix=suffix if what == "index" else f"at{number}", to="float32")
+        if what == "index":
+            found.append(index)
+        if i < count - 1:
+            places = np.arange(size, dtype=np.float32).reshape(size, *(1,) * (len(value.shape) - axis))
+            at = step.node(
+                "Equal", [index.name, step.store("places", places)], value.shape, suffix=f"{what}_is{number}"
+            )
+            inputs = [at.name, step.constant("lowest", LOWEST), value.name]
+            value = step.node("Where", inputs, value.shape, suffix=f"{what}_rest{number}")
+    if count == 1:
+        return found[0]
+    shape = (*value.shape[: axis - 1], count, *value.shape[axis:])
+    return step.node("Concat", [one.name for one in found], shape, suffix="" if last else f"{what}_all", axis=axis)

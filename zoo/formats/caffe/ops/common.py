@@ -8,6 +8,7 @@ from typing import Any
 from zoo.formats.caffe.translate import Step, Value
 
 Pair = tuple[int, int]
+LOWEST = -3.3895313892515355e38  # bfloat16's lowest: PyTorch refuses float32's where that is the type
 
 
 def image(step: Step) -> tuple[int, int, int]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from zoo.formats.caffe.ops.common import Pair, image, window
+from zoo.formats.caffe.ops.common import LOWEST, Pair, image, reshaped, window
 from zoo.formats.caffe.translate import Mask, Step, Value
 
-_LOWEST = -3.3895313892515355e38  # bfloat16's lowest: PyTorch refuses float32's where that is the type
 _KINDS = ("Max", "Average", "Stochastic")
 
 
@@ -50,7 +50,7 @@ def unpooled(step: Step) -> Value:
     edge = mask.kernel[0]
     _, height, width = value.shape
     over = [height * edge - size[0], width * edge - size[1]]
-    source = _padded(step, mask.source, [max(n, 0) for n in over], _LOWEST, "whole")
+    source = _padded(step, mask.source, [max(n, 0) for n in over], LOWEST, "whole")
     parts = []
     free = ""
     for i in range(edge * edge):
@@ -99,7 +99,7 @@ def _padded(step: Step, value: Value, more: list[int], number: float, suffix: st
 
 def _pooled(step: Step) -> Value:
     param = step.spec.pooling_param
-    channels, *size = image(step)
+    channels, *_ = image(step)
     kind = _KINDS[param.pool]
     if param.global_pooling:
         _, stride, pad = window(step, param, (1, 1))
@@ -108,10 +108,37 @@ def _pooled(step: Step) -> Value:
         if kind == "Stochastic":
             return _stochastic(step, (channels, 1, 1), "GlobalAveragePool", {})
         return step.node(f"Global{kind}Pool", [step.inputs[0].name], (channels, 1, 1))
-    kernel, stride, pad = window(step, param)
+    return _windows(step, kind, window(step, param), param.ceil_mode and param.round_mode == 0)
+
+
+def spp(step: Step) -> Value:
+    """SPP: windows that cut the map into 1x1, 2x2, 4x4 ... parts, one vector of them all (spp_layer.cpp)."""
+    param = step.spec.spp_param
+    _, *size = image(step)
+    levels, kind = param.pyramid_height, _KINDS[param.pool]
+    if kind == "Stochastic":
+        raise step.unsupported("pools stochastically")
+    if not 0 < levels <= 1 + max(size).bit_length():
+        raise step.damaged(f"has pyramid_height {levels} for a map of {size[0]}x{size[1]}")
+    parts = []
+    for level in range(levels):
+        bins = 1 << level
+        kernel = (-(-size[0] // bins), -(-size[1] // bins))
+        pad = ((kernel[0] * bins - size[0] + 1) // 2, (kernel[1] * bins - size[1] + 1) // 2)
+        suffix = "" if levels == 1 else f"level{level}"
+        value = _windows(step, kind, (kernel, kernel, pad), True, suffix)
+        parts.append(value if levels == 1 else reshaped(step, value, (math.prod(value.shape),), f"flat{level}"))
+    if levels == 1:
+        return parts[0]
+    return step.node("Concat", [part.name for part in parts], (sum(part.shape[0] for part in parts),), axis=1)
+
+
+def _windows(step: Step, kind: str, window: tuple[Pair, Pair, Pair], ceil: bool, suffix: str = "") -> Value:
+    """Pooling over windows of (kernel, stride, padding)."""
+    channels, *size = image(step)
+    kernel, stride, pad = window
     if any(p >= k for p, k in zip(pad, kernel, strict=True)):
         raise step.damaged(f"pads {pad} for a kernel of {kernel}; padding has to be smaller")
-    ceil = param.ceil_mode and param.round_mode == 0
     moved = [_count(step, ceil, pad, *axis) for axis in zip(size, kernel, stride, pad, strict=True)]
     attrs: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "pads": (*pad, *pad), "ceil_mode": int(ceil)}
     shape = (channels, *moved)
@@ -121,7 +148,7 @@ def _pooled(step: Step) -> Value:
         return _stochastic(step, shape, "AveragePool", {**attrs, "count_include_pad": 1})
     if kind == "Average":
         attrs["count_include_pad"] = 1
-    return step.node(f"{kind}Pool", [step.inputs[0].name], shape, **attrs)
+    return step.node(f"{kind}Pool", [step.inputs[0].name], shape, suffix=suffix, **attrs)
 
 
 def _count(step: Step, ceil: bool, pads: Pair, n: int, k: int, s: int, p: int) -> int:

@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+from zoo.formats.caffe.ops.alignment import aligned
 from zoo.formats.caffe.ops.common import image, reshaped
 from zoo.formats.caffe.ops.pooling import unpooled
 from zoo.formats.caffe.translate import Step, Value
@@ -110,7 +111,7 @@ def crop(step: Step) -> Value:
     if len(step.inputs[1].shape) != len(step.shape):
         raise step.damaged(f"crops {[value.shape for value in step.inputs[:8]]}; expected two of equal rank")
     axis, rank = step.axis(param.axis), len(step.shape) + 1
-    offsets = [int(n) for n in param.offset] or [0]
+    offsets = aligned(step) if param.aligned else [int(n) for n in param.offset] or [0]
     if len(offsets) == 1:
         offsets *= rank - axis
     if len(offsets) != rank - axis or (axis == 0 and offsets[0] != 0):
