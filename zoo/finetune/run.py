@@ -210,27 +210,13 @@ class Work:
 
     def make_plan(self) -> Plan:
         """Measures how like the data are to what the network knows, and decides."""
-        from zoo.finetune import decide, devices, head
+        from zoo.finetune import decide
+        from zoo.finetune.situation import Situation
         from zoo.finetune.survey import survey
-        from zoo.finetune.train import gpu_precision
 
-        found, speed = survey(self.features, self.labels, self.parts.training)
-        situation = decide.Situation(
-            self.dataset,
-            (len(self.parts.training), len(self.parts.validation), len(self.parts.test)),
-            self.base.model,
-            self.base.name,
-            self.base.training,
-            gpu_precision(),
-            self.store.room(),
-            found,
-            speed,
-            None if self.base.labels is None else [name for _, name in self.base.labels],
-            head.own_dropout(self.base.model),
-            self.base.note,
-            devices.available(),
-        )
-        return decide.make(situation, self.wishes)
+        likeness, speed = survey(self.features, self.labels, self.parts.training)
+        room = self.store.room()
+        return decide.make(Situation.of(self.base, self.dataset, self.parts, room, likeness, speed), self.wishes)
 
     def task(self, plan: Plan, run: RunFolder | None = None, say: Callable[[str], None] = lambda text: None) -> Task:
         """Computes what the plan's frozen part gives; returns all that its strategy works on."""

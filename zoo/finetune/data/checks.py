@@ -12,7 +12,7 @@ import numpy as np
 from zoo.errors import DataError
 from zoo.finetune.data.dataset import Dataset, Found
 from zoo.finetune.data.labels import classes_of
-from zoo.finetune.data.notes import some
+from zoo.finetune.data.notes import shown, some
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -111,7 +111,11 @@ def _drop_contradictions(found: Found, names: tuple[str, ...], labels: np.ndarra
         if len(set(labels[group])) > 1:
             keep[group] = False
             number += len(group)
-            said.append(" = ".join(f"{found.items[position]} ({names[labels[position]]})" for position in group[:3]))
+            said.append(
+                " = ".join(
+                    f"{shown(found.items[position])} ({shown(names[labels[position]])})" for position in group[:3]
+                )
+            )
     if not said:
         return []
     more = f" and {len(said) - 6} more" if len(said) > 6 else ""
@@ -143,7 +147,7 @@ def _copies(found: Found, labels: np.ndarray, keep: np.ndarray) -> list[str]:
     if not groups:
         return []
     copies = sum(map(len, groups)) - len(groups)
-    first = " = ".join(found.items[position] for position in groups[0][:3])
+    first = " = ".join(shown(found.items[position]) for position in groups[0][:3])
     return [
         f"{copies} image(s) are exact copies of another one of their class (the first: {first}); copies stay on one "
         f"side of the split."
@@ -195,7 +199,7 @@ def _lost(found: Found, name: str, dropped: int) -> str:
 def _with_doubts(dataset: Dataset) -> Dataset:
     """Adds notes on classes with few images, and on classes that a part lacks."""
     notes = []
-    few = [f"{name} ({number})" for name, number in dataset.counts().items() if number < FEW]
+    few = [f"{shown(name)} ({number})" for name, number in dataset.counts().items() if number < FEW]
     if few:
         notes.append(
             f"{len(few)} class(es) have fewer than {FEW} images: {', '.join(few[:12])}{', ...' * (len(few) > 12)}."

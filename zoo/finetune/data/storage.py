@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo.errors import DataError, ZooError
 from zoo.finetune.data.dataset import Found, Skipped
-from zoo.finetune.data.read import decode, probe
+from zoo.finetune.data.read import decode, probe, read_bytes
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -149,16 +149,16 @@ def file_content(image: Any, root: Path | None = None) -> Any:
         return image
     if image.get("bytes") is not None or not image.get("path"):
         return image.get("bytes")
-    try:
-        return ((root or Path()) / image["path"]).read_bytes()
-    except OSError as error:
-        return error
+    found = read_bytes((root or Path()) / image["path"])
+    return DataError(found) if isinstance(found, str) else found
 
 
 def _keep(image: Any) -> tuple[bytes, tuple[int, int], str] | str:
     """Bytes of a file, size and digest; or why the image cannot be read."""
     from zoo.preprocessing import load_image
 
+    if isinstance(image, ZooError):
+        return str(image)
     if isinstance(image, Exception):
         return f"{type(image).__name__}: {image}".splitlines()[0]
     if isinstance(image, bytes):
