@@ -106,6 +106,36 @@ def test_an_empty_part_is_said(few: Path, tmp_path: Path) -> None:
     assert "'val' holds no images: there is no validation part." in found.notes
 
 
+def test_a_part_that_cannot_be_read_is_said(few: Path, tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        shutil.copytree(few, tmp_path / "data" / part)
+    message = refusal(tmp_path / "data")
+    assert "no image is left in the training part: 12 image(s) are copies of one in another class or part" in message
+    for path in (tmp_path / "data" / "val").glob("*/*.png"):
+        path.write_bytes(b"")
+    assert "No image of the validation part can be read." in index(tmp_path / "data", progress=False).notes
+
+
+def test_copies_of_one_image_everywhere_leave_none(few: Path) -> None:
+    content = spare(few).read_bytes()
+    for path in few.glob("*/*.png"):
+        path.write_bytes(content)
+    assert "no image can be used (0 cannot be read; 12 are left out as copies in another class or part)" in refusal(few)
+
+
+def test_of_many_broken_files_some_are_named_on_a_terminal(few: Path, network: Any, tmp_path: Path) -> None:
+    for number in range(50):
+        (few / "digit-0" / f"broken-{number:02}.png").write_bytes(b"")
+    plan = zoo.finetune(network, few, output=tmp_path / "run", dry_run=True, progress=False).plan
+    assert len(plan.skipped) == 50
+    assert str(plan).count("skipped: ") == 21
+    assert str(plan).endswith("  skipped: 30 more files")
+
+
+def test_a_name_that_cannot_be_one_is_said() -> None:
+    assert refusal(Path("x" * 5000)).endswith("cannot be read: File name too long")
+
+
 def table(few: Path, text: str) -> Path:
     path = few.parent / "data.csv"
     path.write_text(text, "utf-8", newline="")
@@ -135,5 +165,7 @@ def test_cells_that_name_no_file_are_listed(few: Path) -> None:
     assert reasons["row 14"] == "no file named"
     assert reasons["few"] == "a folder"
     assert reasons["a\\x00b.png"].startswith("cannot be read: ")
-    assert reasons["x" * 5000].startswith("cannot be read: ")
+    (long,) = [path for path in reasons if path.startswith("xxx")]
+    assert len(long) < 500
+    assert reasons[long].startswith("cannot be read: ")
     assert len(found.items) == 12

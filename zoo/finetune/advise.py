@@ -79,13 +79,14 @@ class Advice:
 
     def __str__(self) -> str:
         from zoo import show
+        from zoo.finetune.data.notes import skipped_lines
 
         counts = sorted(self.classes.values())
         sizes = ", ".join(f"{name} {width} x {height}" for name, (width, height) in self.sizes.items())
         lines = [
             f"{self.data}: {self.images} images of {len(counts)} classes ({counts[0]} to {counts[-1]} each); {sizes}",
             *(f"  note: {note}" for note in self.notes),
-            *(f"  skipped: {skip['path']}: {skip['reason']}" for skip in self.skipped),
+            *skipped_lines(self.skipped),
             "",
             show.table(_COLUMNS, [_row(candidate) for candidate in self.candidates]),
             *(f"  {item.model}: {item.reason}" for item in self.candidates if item.reason),

@@ -74,9 +74,10 @@ def finish(found: Found, *, trained: bool = True) -> Dataset:
         opener=found.opener if keep.all() else _Kept(found.opener, positions),
     )
     _check_names(found.name, dataset.classes)
-    _check_any(dataset)
+    dropped = int((~keep).sum())
+    _check_any(dataset, dropped)
     if trained:
-        _check_counts(dataset, found, int((~keep).sum()))
+        _check_counts(dataset, found, dropped)
     return _with_doubts(dataset)
 
 
@@ -154,10 +155,11 @@ def _copies(found: Found, labels: np.ndarray, keep: np.ndarray) -> list[str]:
     ]
 
 
-def _check_any(dataset: Dataset) -> None:
+def _check_any(dataset: Dataset, dropped: int) -> None:
     if not dataset.items:
         first = f", the first: {dataset.skipped[0].path}: {dataset.skipped[0].reason}" if dataset.skipped else ""
-        raise DataError(f"{dataset.name}: no image can be used ({len(dataset.skipped)} cannot be read{first})")
+        also = f"; {dropped} are left out as copies in another class or part" if dropped else ""
+        raise DataError(f"{dataset.name}: no image can be used ({len(dataset.skipped)} cannot be read{first}{also})")
 
 
 def _check_counts(dataset: Dataset, found: Found, dropped: int) -> None:
@@ -167,6 +169,11 @@ def _check_counts(dataset: Dataset, found: Found, dropped: int) -> None:
     parts = np.array(dataset.parts if dataset.parts is not None else ["training"] * len(dataset.items), dtype=object)
     divided = bool((parts == "validation").any())
     if not (parts == "training").any():
+        if "training" in (found.parts or ()):
+            raise DataError(
+                f"{where}: no image is left in the training part: {dropped} image(s) are copies of one in another "
+                f"class or part; divide the images so that each is in one part"
+            )
         raise DataError(f"{where}: has no image in the training part; put 'training' or 'train' to some")
     training = " in the training part" if dataset.parts is not None else ""
     for label, name in enumerate(dataset.classes):

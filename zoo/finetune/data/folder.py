@@ -63,7 +63,7 @@ def read_folder(root: Path, progress: bool, *, trained: bool = True) -> Found:
             f"JPEG or PNG."
         )
     found = read_files(str(root), root, entries, progress)
-    found.names, found.complete, found.notes = tuple(sorted(names)), True, notes
+    found.names, found.complete, found.notes = tuple(sorted(names)), True, [*notes, *found.notes]
     return found
 
 

@@ -105,6 +105,7 @@ def read_files(name: str, root: Path, entries: list[Entry], progress: bool) -> F
         results = list(threaded(lambda entry: _read(root, entry.item), entries, "reading", progress))
     kept = [(entry, found) for entry, found in zip(entries, results, strict=True) if isinstance(found, Image)]
     items = [entry.item for entry, _ in kept]
+    lost = {entry.part for entry in entries if entry.part} - {entry.part for entry, _ in kept}
     return Found(
         name=name,
         items=items,
@@ -118,7 +119,13 @@ def read_files(name: str, root: Path, entries: list[Entry], progress: bool) -> F
             for entry, found in zip(entries, results, strict=True)
             if isinstance(found, str)
         ],
+        notes=lost_parts(lost),
     )
+
+
+def lost_parts(parts: set[str]) -> list[str]:
+    """Returns what to say of parts without a readable image."""
+    return [f"No image of the {part} part can be read." for part in sorted(parts)]
 
 
 def threaded(work: Callable[[_Item], _Result], items: Iterable[_Item], what: str, progress: bool) -> Iterator[_Result]:

@@ -63,12 +63,18 @@ def index(source: Any, *, labels: Sequence[str] | None = None, trained: bool = T
 def _read_path(path: Path, names: tuple[str, ...] | None, progress: bool, trained: bool) -> Found:
     if not is_text(str(path)):
         raise DataError(f"{shown(str(path))}: has a name that is no UTF-8 text; rename it")
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise DataError(f"{shown(str(path))}: cannot be read: {error.strerror or error}") from None
+    if is_folder:
         if names is not None:
             raise UsageError(f"labels: {path} is a folder, whose classes are called by its subfolders; leave it out")
         return folder.read_folder(path, progress, trained=trained)
     if not path.exists():
-        raise DataError(f"{path}: does not exist; expected a folder with one subfolder of images per class, or a table")
+        raise DataError(
+            f"{shown(str(path))}: does not exist; expected a folder with one subfolder of images per class, or a table"
+        )
     suffix = path.suffix.lower()
     if suffix in table.SUFFIXES:
         return table.read_table(path, names, progress)
