@@ -63,7 +63,7 @@ test-backends: install $(BACKENDS)/.installed
 
 test-finetune-backends: install $(BACKENDS)/.installed
 	for backend in torch jax; do echo "fine-tuning on $$backend"; \
-	  KERAS_BACKEND=$$backend $(BACKENDS)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not weights' $(NEUTRAL) \
+	  KERAS_BACKEND=$$backend $(BACKENDS)/bin/python -m pytest -n $(WORKERS) --dist worksteal -m 'not weights' $(NEUTRAL) \
 	  || exit 1; done
 
 lint: install

@@ -441,8 +441,9 @@ def test_float16_losses_are_scaled_and_weight_decay_spares_biases() -> None:
 @pytest.mark.parametrize("kind", ["cosine", "one-cycle", "constant"])
 def test_the_rate_rises_to_its_peak_and_ends_where_the_schedule_says(kind: str) -> None:
     schedule = optimize.schedule(kind, 0.5, 100)
-    rates = [float(schedule(step)) for step in range(100)]
+    steps = [0, 5, 10, 15, 25, 50, 75, 99]
+    rates = [float(schedule(step)) for step in steps]
     assert max(rates) == pytest.approx(0.5)
     assert rates[0] < 0.1
     assert rates[-1] == pytest.approx(0.5 if kind == "constant" else 0.0, abs=0.01)
-    assert (np.argmax(rates) > 20) == (kind == "one-cycle")
+    assert (steps[int(np.argmax(rates))] > 20) == (kind == "one-cycle")
