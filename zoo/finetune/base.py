@@ -75,8 +75,6 @@ def check_name(model: Any, given: Given | None = None) -> None:
         from zoo.predict import check
 
         check(Path(model))
-    elif hasattr(model, "layers"):
-        network.check(model)
 
 
 def load(model: Any, offline: bool | None, given: Given | None = None) -> Base:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import UsageError
 from zoo.finetune import base as base_module
 from zoo.finetune import data as data_module
+from zoo.finetune import network
 from zoo.finetune.cluster import Cluster, sendable
 from zoo.finetune.plan import Plan
 from zoo.finetune.scratch import Scratch
@@ -157,6 +158,8 @@ def work_of(
         given: facts about a registered model's preprocessing that the caller states.
     """
     base_module.check_name(model, given)
+    if hasattr(model, "layers"):
+        network.check(model)
     dataset = data_module.index(data, labels=labels, progress=progress)
     parts = data_module.split(dataset, wishes.validation, wishes.seed)
     import keras
