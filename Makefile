@@ -7,8 +7,9 @@ VENV       = .venv
 BIN        = $(VENV)/bin
 BACKENDS   = .venv-backends
 WORKERS    = 2
+NEUTRAL    = $(patsubst %,tests/finetune/test_finetune_%.py,course training networks)
 
-.PHONY: help install demo test test-backends check-architectures check-full check-registry lint format bench fuzz clean
+.PHONY: help install demo test test-backends test-finetune-backends check-architectures check-full check-registry lint format bench fuzz clean
 .DEFAULT_GOAL = help
 
 help:
@@ -16,6 +17,7 @@ help:
 	@echo 'make demo           name what is on photographs, then fine-tune on digits; results in zoo-demo/'
 	@echo 'make test           the tests'
 	@echo 'make test-backends  an exported model on the torch and JAX backends, in $(BACKENDS) without zoo'
+	@echo 'make test-finetune-backends  fine-tuning on the torch and JAX backends, in $(BACKENDS)'
 	@echo 'make check-architectures  the numbers of every network in every dialect, against its publisher'
 	@echo 'make check-full     the same, and every model of the registry that can be had, fetched anew and measured'
 	@echo 'make check-registry  every card of the registry, against its network and the others (`zoo check`)'
@@ -44,16 +46,25 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-# Only Keras and the two other backends: what a person has who was given a .keras file. pip's own settings decide
-# between the CPU and the CUDA build of torch; either will do.
-$(BACKENDS)/.installed: Makefile
+# Neither zoo nor TensorFlow: Keras and the two other backends, which is what a person has who was given a .keras file,
+# and what the tests of fine-tuning import besides. pip's own settings decide between the CPU and the CUDA build of torch;
+# either will do.
+$(BACKENDS)/.installed: Makefile pyproject.toml
 	[ -x $(BACKENDS)/bin/python ] || $(BIN)/python -m venv $(BACKENDS)
-	$(BACKENDS)/bin/python -m pip install --quiet --disable-pip-version-check 'keras==3.15.1' 'torch==2.13.0' 'jax>=0.4.34'
+	$(BIN)/python -c 'import tomllib; found = tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]; \
+	  print(*(line for line in found if not line.startswith("tensorflow")), sep="\n")' > $(BACKENDS)/requirements.txt
+	$(BACKENDS)/bin/python -m pip install --quiet --disable-pip-version-check -r $(BACKENDS)/requirements.txt \
+	  'keras==3.15.1' 'torch==2.13.0' 'jax>=0.4.34' 'pytest>=8.3' 'pytest-xdist>=3.6'
 	@touch $@
 
 test-backends: install $(BACKENDS)/.installed
 	$(BIN)/python tests/backends/check_export.py $(BACKENDS)/bin/python
 	$(BIN)/python tests/backends/check_build.py $(BACKENDS)/bin/python
+
+test-finetune-backends: install $(BACKENDS)/.installed
+	for backend in torch jax; do echo "fine-tuning on $$backend"; \
+	  KERAS_BACKEND=$$backend $(BACKENDS)/bin/python -m pytest -n $(WORKERS) --dist worksteal -m 'not weights' $(NEUTRAL) \
+	  || exit 1; done
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -110,6 +110,8 @@ class Evaluation:
         return facts
 
     def __str__(self) -> str:
+        from zoo.finetune.data.notes import skipped_lines
+
         classes = f"{self.classes} of its {self.outputs} classes (told by {' and '.join(self.matched_by)})"
         speed = f"{self.images_per_second:.3g} images/s"
         lines = [
@@ -121,7 +123,7 @@ class Evaluation:
         lines.append(f"  {'balanced':<18}{self.balanced:6.1%}  (mean over classes)")
         lines += [_compared(figure) for figure in self.published]
         lines += [f"  note: {note}" for note in self.notes]
-        lines += [f"  skipped: {skip['path']}: {skip['reason']}" for skip in self.skipped]
+        lines += skipped_lines(self.skipped)
         return "\n".join(lines)
 
     def write(self, path: str | os.PathLike[str]) -> Path:

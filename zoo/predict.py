@@ -215,24 +215,47 @@ def _from_registry(name: str, offline: bool | None, given: Given) -> Classifier:
 
 
 def _from_file(file: Path, name: str) -> Classifier:
+    model, facts = opened(file)
+    return Classifier(model, names(facts), rules(file, facts, model), name, facts, _card(facts))
+
+
+def opened(file: Path) -> tuple[Any, dict[str, Any]]:
+    """Returns the model in a .keras file, and what zoo wrote into it about its classes and images.
+
+    Raises:
+        FormatError: the file is damaged, or was not written by Keras.
+        UsageError: no such file.
+    """
     facts = _facts(file)
     import keras
 
     try:
-        model = keras.saving.load_model(file, safe_mode=True, compile=False)
+        return keras.saving.load_model(file, safe_mode=True, compile=False), facts
     except Exception as error:  # Keras raises whatever its layers raise
         raise FormatError(f"{file}: Keras cannot load it: {' '.join(str(error).split())[:300]}") from error
-    names: list[str] | None = facts.get("class_names")
-    ids: list[str] | None = facts.get("class_ids") or names
-    labels = list(zip(ids, names, strict=True)) if names and ids else None
-    rules = facts.get("preprocessing")
+
+
+def names(facts: Mapping[str, Any]) -> list[tuple[str, str]] | None:
+    """Returns (id, name) per output, as a file states them; None if it does not."""
+    found: list[str] | None = facts.get("class_names")
+    ids: list[str] | None = facts.get("class_ids") or found
+    return list(zip(ids, found, strict=True)) if found and ids else None
+
+
+def rules(file: Path, facts: Mapping[str, Any], model: Any) -> Preprocessing:
+    """Returns how a file's images are prepared, or what is usual where it does not say.
+
+    Raises:
+        FormatError: what it says is impossible.
+        UsageError: it says nothing, and takes no RGB images of a fixed size.
+    """
+    stated = facts.get("preprocessing")
     try:
-        preprocessing = Preprocessing.model_validate_json(json.dumps(rules)) if rules else _plain(model)
+        return Preprocessing.model_validate_json(json.dumps(stated)) if stated else _plain(model)
     except ValidationError as error:
         raise FormatError(
             f"{file}: {finished.FACTS}: preprocessing: {error.errors()[0]['msg']}; was it written by zoo?"
         ) from None
-    return Classifier(model, labels, preprocessing, name, facts, _card(facts))
 
 
 def _card(facts: Mapping[str, Any]) -> ModelCard | None:

@@ -13,8 +13,9 @@ import pytest
 
 from zoo.errors import UsageError
 from zoo.finetune import devices
-from zoo.finetune.decide import Situation, make
+from zoo.finetune.decide import make
 from zoo.finetune.devices import choose, planned, twin
+from zoo.finetune.situation import Situation
 from zoo.finetune.train import Settings
 from zoo.finetune.wishes import Wishes
 

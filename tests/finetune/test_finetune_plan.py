@@ -14,8 +14,9 @@ from zoo.errors import UsageError
 from zoo.finetune import cuts
 from zoo.finetune.augment import kinds_of
 from zoo.finetune.data import Dataset, Skipped
-from zoo.finetune.decide import Situation, make, tenth_of_scratch
+from zoo.finetune.decide import make, tenth_of_scratch
 from zoo.finetune.plan import Plan
+from zoo.finetune.situation import Situation
 from zoo.finetune.wishes import Wishes
 from zoo.schema import Training
 

@@ -18,11 +18,12 @@ from zoo.finetune import optimize
 from zoo.finetune.augment import Augmenter
 from zoo.finetune.batches import Batches, mix
 from zoo.finetune.data import index, split
-from zoo.finetune.decide import Situation, make
+from zoo.finetune.decide import make
 from zoo.finetune.features import Extraction, Runner, depths, predict, view_kinds
 from zoo.finetune.head import own_dropout
 from zoo.finetune.pictures import Pictures
 from zoo.finetune.scratch import Scratch
+from zoo.finetune.situation import Situation
 from zoo.finetune.state import Checkpoint
 from zoo.finetune.store import Store
 from zoo.finetune.strategies import STRATEGIES, Outcome, Task, prepare
@@ -177,11 +178,10 @@ def test_lower_blocks_take_smaller_steps() -> None:
     factors = optimize.by_layer(model, 0.1, {"low": 2, "high": 0})
     made = optimize.optimizer("adamw", 0.01, factors=factors)
     made.build(model.trainable_variables)
-    before = [np.array(variable) for variable in model.trainable_variables]
+    before = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
     made.apply([keras.ops.ones(variable.shape) for variable in model.trainable_variables])
-    steps = [
-        float(np.abs(old - np.array(new)).max()) for old, new in zip(before, model.trainable_variables, strict=True)
-    ]
+    after = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    steps = [float(np.abs(old - new).max()) for old, new in zip(before, after, strict=True)]
     assert steps == pytest.approx([0.0001, 0.0001, 0.01, 0.01], rel=0.02)
 
 
@@ -441,8 +441,9 @@ def test_float16_losses_are_scaled_and_weight_decay_spares_biases() -> None:
 @pytest.mark.parametrize("kind", ["cosine", "one-cycle", "constant"])
 def test_the_rate_rises_to_its_peak_and_ends_where_the_schedule_says(kind: str) -> None:
     schedule = optimize.schedule(kind, 0.5, 100)
-    rates = [float(schedule(step)) for step in range(100)]
+    steps = [0, 5, 10, 15, 25, 50, 75, 99]
+    rates = [float(schedule(step)) for step in steps]
     assert max(rates) == pytest.approx(0.5)
     assert rates[0] < 0.1
     assert rates[-1] == pytest.approx(0.5 if kind == "constant" else 0.0, abs=0.01)
-    assert (np.argmax(rates) > 20) == (kind == "one-cycle")
+    assert (steps[int(np.argmax(rates))] > 20) == (kind == "one-cycle")

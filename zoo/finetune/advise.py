@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MOST = 8
 """Candidates that are tried where none are named."""
-IMBALANCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,14 @@ class Advice:
 
     def __str__(self) -> str:
         from zoo import show
+        from zoo.finetune.data.notes import skipped_lines
 
         counts = sorted(self.classes.values())
         sizes = ", ".join(f"{name} {width} x {height}" for name, (width, height) in self.sizes.items())
         lines = [
             f"{self.data}: {self.images} images of {len(counts)} classes ({counts[0]} to {counts[-1]} each); {sizes}",
             *(f"  note: {note}" for note in self.notes),
-            *(f"  skipped: {skip['path']}: {skip['reason']}" for skip in self.skipped),
+            *skipped_lines(self.skipped),
             "",
             show.table(_COLUMNS, [_row(candidate) for candidate in self.candidates]),
             *(f"  {item.model}: {item.reason}" for item in self.candidates if item.reason),
@@ -159,6 +159,7 @@ def advise(
     """
     from zoo.finetune import base as base_module
     from zoo.finetune import data as data_module
+    from zoo.finetune.situation import extremes
     from zoo.finetune.stream import stratified
     from zoo.finetune.wishes import Wishes
 
@@ -189,12 +190,13 @@ def advise(
         found.append(candidate)
     ranked = _ranked(found)
     notes += _disagreement(ranked)
+    notes += [note for note in ([] if plan is None else plan.notes) if note not in notes]
     return Advice(
         data=dataset.name,
         images=len(dataset.items),
         looked_at=len(sample.items),
         classes=dataset.counts(),
-        sizes=_sizes(dataset.sizes),
+        sizes=extremes(dataset.sizes),
         skipped=tuple({"path": skip.path, "reason": skip.reason} for skip in dataset.skipped),
         notes=tuple(notes),
         candidates=tuple(ranked),
@@ -251,27 +253,13 @@ def _measure(base: Base, sample: Dataset, seed: int, progress: bool) -> tuple[Li
 
 def _plan_for(base: Base, dataset: Dataset, parts: Split, wishes: Any, candidate: Candidate) -> Plan:
     """The plan that `finetune` would make, from what was measured already."""
-    from zoo.finetune import decide, devices, head
+    from zoo.finetune import decide
+    from zoo.finetune.situation import Situation
     from zoo.finetune.store import Store
-    from zoo.finetune.train import gpu_precision
 
-    return decide.make(
-        decide.Situation(
-            dataset,
-            (len(parts.training), len(parts.validation), len(parts.test)),
-            base.model,
-            base.name,
-            base.training,
-            gpu_precision(),
-            Store(about=base.preprocessing.model_dump_json()).room(),
-            candidate.likeness,
-            candidate.speed,
-            None if base.labels is None else [name for _, name in base.labels],
-            head.own_dropout(base.model),
-            devices=devices.available(),
-        ),
-        wishes,
-    )
+    room = Store(about=base.preprocessing.model_dump_json()).room()
+    situation = Situation.of(base, dataset, parts, room, candidate.likeness, candidate.speed)
+    return decide.make(situation, wishes)
 
 
 def _take(dataset: Dataset, positions: np.ndarray) -> Dataset:
@@ -353,15 +341,11 @@ def _disagreement(ranked: list[Candidate]) -> list[str]:
 
 def _remarks(dataset: Dataset) -> list[str]:
     """What the numbers of images say."""
+    from zoo.finetune.decide import IMBALANCE
+
     counts = dataset.counts()
     notes = []
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[most] > IMBALANCE * counts[least]:
         notes.append(f"unbalanced: {counts[most]} images of {most!r}, {counts[least]} of {least!r}")
     return notes
-
-
-def _sizes(sizes: np.ndarray) -> dict[str, list[int]]:
-    order = np.argsort(sizes.prod(axis=1), kind="stable")
-    places = {"smallest": order[0], "median": order[len(order) // 2], "largest": order[-1]}
-    return {name: [int(side) for side in sizes[place]] for name, place in places.items()}

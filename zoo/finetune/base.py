@@ -9,9 +9,9 @@ from typing import Any
 
 from zoo import registry
 from zoo.errors import UsageError
+from zoo.finetune import network
 from zoo.given import Given, apply, require
 from zoo.schema import CropFraction, Preprocessing, Training
-from zoo.sources import FinishedSource
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Base:
         training: how its publisher trained it; None when no source says.
         labels: (id, name) of its outputs; None where nobody names them.
         facts: what a run made of it says beside, in zoo.json: the licence, and what the caller stated.
-        note: what is doubtful about it.
+        notes: what is doubtful about it, or was changed so that it can be fine-tuned; one sentence each.
     """
 
     model: Any
@@ -34,7 +34,7 @@ class Base:
     training: Training | None
     labels: list[tuple[str, str]] | None
     facts: dict[str, Any] = field(default_factory=dict)
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -68,8 +68,13 @@ def check_name(model: Any, given: Given | None = None) -> None:
     """Raises UnknownModelError where a name is none, and tells facts that are missing, before anything takes time."""
     if isinstance(model, str) and not is_file(model):
         require(apply(registry.info(model), given or {})[0], images=True)
-    elif stated := [key for key, value in (given or {}).items() if value is not None]:
+        return
+    if stated := [key for key, value in (given or {}).items() if value is not None]:
         raise UsageError(f"{stated[0]}: is for registered models; this one has its preprocessing inside")
+    if is_file(model):
+        from zoo.predict import check
+
+        check(Path(model))
 
 
 def load(model: Any, offline: bool | None, given: Given | None = None) -> Base:
@@ -78,7 +83,8 @@ def load(model: Any, offline: bool | None, given: Given | None = None) -> Base:
     `given` are facts about a registered model's preprocessing that the caller states.
 
     Raises:
-        UsageError: it is no network of one input of fixed size.
+        UsageError: it is no network of layers with one image of fixed size as its input, or ends in neither classes
+            nor features.
     """
     if is_file(model):
         return _of_file(Path(model))
@@ -88,25 +94,20 @@ def load(model: Any, offline: bool | None, given: Given | None = None) -> Base:
         card, stated = apply(registry.info(model), given or {})
         training = None if card.training == "unknown" else card.training
         facts = {"license": card.license.model_dump(mode="json"), **({"stated_by_caller": stated} if stated else {})}
-        network = library.load(model, offline=offline, **(given or {}))
-        if isinstance(card.source, FinishedSource):  # a run of someone's
-            network = _renamed(network)
-        return Base(network, card.name, card.preprocessing, training, registry.labels(card), facts)
+        found, notes = network.ready(library.load(model, offline=offline, **(given or {})), classifies=True)
+        return Base(found, card.name, card.preprocessing, training, registry.labels(card), facts, tuple(notes))
     import keras
 
     if not isinstance(model, keras.Model):
         raise UsageError(
             f"model: expected a registered name, a run, a .keras file or a keras.Model, got {type(model).__name__}"
         )
-    shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] != 3 or None in shape[1:]:
-        raise UsageError(f"{model.name}: expected one input (N, height, width, 3) of fixed size, got {shape}")
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    found, notes = network.ready(model, copied=True)
+    height, width = found.input_shape[1:3]
     # The whole picture, brought to the network's size: nobody says how it was trained.
     preprocessing = Preprocessing(
-        height=shape[1],
-        width=shape[2],
+        height=height,
+        width=width,
         channel_order="RGB",
         value_range=(0.0, 255.0),
         mean="none",
@@ -116,35 +117,29 @@ def load(model: Any, offline: bool | None, given: Given | None = None) -> Base:
         library="pil",
         antialias=True,
     )
-    return Base(copy, model.name, preprocessing, None, None)
+    return Base(found, model.name, preprocessing, None, None, notes=tuple(notes))
 
 
 def _of_file(path: Path) -> Base:
-    from zoo.predict import classifier
+    from zoo.predict import names, opened, rules
 
-    found = classifier(path)
-    note = (
-        f"{path} does not say how its images are prepared: it is given RGB, 0 to 255; if it was trained on others, "
-        f"accuracy suffers"
-    )
+    file = path / "model.keras" if path.is_dir() else path
+    model, facts = opened(file)
+    by_zoo = "preprocessing" in facts
+    found, notes = network.ready(model, classifies=by_zoo)
+    if not by_zoo:
+        notes.append(
+            f"{path} does not say how its images are prepared: it is given RGB, 0 to 255; if it was trained on others, "
+            f"accuracy suffers"
+        )
     return Base(
-        _renamed(found.model),
+        found,
         path.stem if path.is_file() else path.name,
-        found.preprocessing,
+        rules(file, facts, found),
         None,
-        found.labels,
-        note=None if "preprocessing" in found.facts else note,
+        names(facts),
+        notes=tuple(notes),
     )
-
-
-def _renamed(model: Any) -> Any:
-    """Renames the layers of an earlier run's head, in place: the new one has layers of these names."""
-    from zoo.finetune.head import NAMES
-
-    for layer in model.layers:
-        if layer.name in {*NAMES, "bottleneck", "features"} or layer.name.endswith("_mean"):
-            layer.name = f"{layer.name}_before"
-    return model
 
 
 def _plain(name: str) -> str:

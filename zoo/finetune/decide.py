@@ -8,18 +8,18 @@ images unlike those the network knows, all layers, the lower ones more slowly.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from zoo.errors import UsageError
 from zoo.finetune import augment, cuts, devices
+from zoo.finetune.network import ABSENT
 from zoo.finetune.plan import Plan, Strategy
+from zoo.finetune.situation import Situation, extremes
 from zoo.finetune.wishes import Wishes
 
 if TYPE_CHECKING:
-    from zoo.finetune.data import Dataset
     from zoo.finetune.likeness import Likeness
     from zoo.schema import Training
 
@@ -51,41 +51,6 @@ IMBALANCE = 3.0
 """Classes are weighted where the largest has more than this many times the images of the smallest."""
 BACKWARD = 3.0
 """A training step costs about three times the forward pass."""
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What the plan is made for.
-
-    Args:
-        dataset: what was found.
-        sizes: number of images to train on, to hold out, and of the test part.
-        model: the pretrained keras.Model.
-        name: its name.
-        training: how its publisher trained it; None when no source says.
-        precision: the mixed precision the GPU offers; None when there is no GPU.
-        room: bytes that arrays computed once may take.
-        likeness: how well the network's features tell the classes apart; None where it was not measured.
-        speed: images a second through the network; None where it was not measured.
-        old: names of the model's own classes, where they are known.
-        dropout: rate before the model's own classifier; None if it has none.
-        note: what is doubtful about the model.
-        devices: their kind, `GPU` or `CPU`, and number.
-    """
-
-    dataset: Dataset
-    sizes: tuple[int, int, int]
-    model: Any
-    name: str
-    training: Training | None = None
-    precision: str | None = None
-    room: int = 2**33
-    likeness: Likeness | None = None
-    speed: float | None = None
-    old: list[str] | None = None
-    dropout: float | None = None
-    note: str | None = None
-    devices: tuple[str, int] = ("CPU", 1)
 
 
 class _Choices(dict[str, Any]):
@@ -144,12 +109,12 @@ def make(situation: Situation, wishes: Wishes) -> Plan:
         model=situation.name,
         data=data.name,
         classes=data.counts(),
-        notes=[*data.notes, *([situation.note] if situation.note else [])],
+        notes=[*data.notes, *situation.notes],
         training=situation.sizes[0],
         validation=situation.sizes[1],
         test=situation.sizes[2],
         skipped=[{"path": skip.path, "reason": skip.reason} for skip in data.skipped],
-        image_sizes=_image_sizes(data.sizes),
+        image_sizes=extremes(data.sizes),
         input_size=[int(side) for side in situation.model.input_shape[1:3]],
         likeness=None if situation.likeness is None else _likeness(situation.likeness),
         strategy=strategy,
@@ -216,11 +181,12 @@ def _trained(situation: Situation, strategy: Strategy, choices: _Choices) -> Non
 
     model, wishes, reasons = situation.model, choices.wishes, choices.reasons
     classifier = heads.classifier(model).operation.name
-    head = f"a new softmax layer in place of {classifier!r}"
+    place = "on its features" if classifier == ABSENT else f"in place of {classifier!r}"
+    head = f"a new softmax layer {place}"
     choices["head"] = wishes.head
     if wishes.head == "mlp":
         choices["hidden"] = HIDDEN
-        head = f"a hidden layer of {HIDDEN} and a new softmax layer in place of {classifier!r}"
+        head = f"a hidden layer of {HIDDEN} and a new softmax layer {place}"
     if wishes.keep_classes:
         if situation.old is None:
             raise UsageError(
@@ -244,7 +210,7 @@ def _trained(situation: Situation, strategy: Strategy, choices: _Choices) -> Non
         choices.update(trained=head, frozen="the whole trunk")
         reasons["frozen"] = "its outputs are computed once and kept"
     if strategy == "linear":
-        choices["trained"] = f"one linear classifier in place of {classifier!r}"
+        choices["trained"] = f"one linear classifier {place}"
         reasons["trained"] = "logistic regression or linear SVM, its strength and features chosen by cross-validation"
 
 
@@ -429,9 +395,3 @@ def _timed(plan: Plan, situation: Situation) -> Plan:
     seconds *= 1 + (plan.folds or 0) * (0.2 if plan.strategy in ("linear", "head") else 1.0)
     reason = f"{situation.speed:.0f} images a second on this machine; less where training stops early"
     return replace(plan, seconds=round(seconds, 1), reasons={**plan.reasons, "seconds": reason})
-
-
-def _image_sizes(sizes: np.ndarray) -> dict[str, list[int]]:
-    order = np.argsort(sizes.prod(axis=1), kind="stable")
-    places = {"smallest": order[0], "median": order[len(order) // 2], "largest": order[-1]}
-    return {name: [int(side) for side in sizes[place]] for name, place in places.items()}

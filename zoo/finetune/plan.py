@@ -130,6 +130,8 @@ class Plan:
         return cls(**{**kept, "augmentation": tuple(facts["augmentation"])})
 
     def __str__(self) -> str:
+        from zoo.finetune.data.notes import skipped_lines
+
         rows = [(label, _say(key, getattr(self, key)), self.reasons.get(key, "")) for label, key in _ROWS]
         rows = [row for row in rows if row[1]]
         label_width = max(len(label) for label, _, _ in rows)
@@ -139,7 +141,7 @@ class Plan:
             gap = "  " if len(value) <= value_width else "\n" + " " * (label_width + value_width + 6)
             lines.append(f"  {label:<{label_width}}  {value:<{value_width}}{gap if reason else ''}{reason}".rstrip())
         lines += [f"  note: {note}" for note in self.notes]
-        lines += [f"  skipped: {skip['path']}: {skip['reason']}" for skip in self.skipped]
+        lines += skipped_lines(self.skipped)
         return "\n".join(lines)
 
 

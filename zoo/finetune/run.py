@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import UsageError
 from zoo.finetune import base as base_module
 from zoo.finetune import data as data_module
+from zoo.finetune import network
 from zoo.finetune.cluster import Cluster, sendable
 from zoo.finetune.plan import Plan
 from zoo.finetune.scratch import Scratch
@@ -157,6 +158,8 @@ def work_of(
         given: facts about a registered model's preprocessing that the caller states.
     """
     base_module.check_name(model, given)
+    if hasattr(model, "layers"):
+        network.check(model)
     dataset = data_module.index(data, labels=labels, progress=progress)
     parts = data_module.split(dataset, wishes.validation, wishes.seed)
     import keras
@@ -210,27 +213,13 @@ class Work:
 
     def make_plan(self) -> Plan:
         """Measures how like the data are to what the network knows, and decides."""
-        from zoo.finetune import decide, devices, head
+        from zoo.finetune import decide
+        from zoo.finetune.situation import Situation
         from zoo.finetune.survey import survey
-        from zoo.finetune.train import gpu_precision
 
-        found, speed = survey(self.features, self.labels, self.parts.training)
-        situation = decide.Situation(
-            self.dataset,
-            (len(self.parts.training), len(self.parts.validation), len(self.parts.test)),
-            self.base.model,
-            self.base.name,
-            self.base.training,
-            gpu_precision(),
-            self.store.room(),
-            found,
-            speed,
-            None if self.base.labels is None else [name for _, name in self.base.labels],
-            head.own_dropout(self.base.model),
-            self.base.note,
-            devices.available(),
-        )
-        return decide.make(situation, self.wishes)
+        likeness, speed = survey(self.features, self.labels, self.parts.training)
+        room = self.store.room()
+        return decide.make(Situation.of(self.base, self.dataset, self.parts, room, likeness, speed), self.wishes)
 
     def task(self, plan: Plan, run: RunFolder | None = None, say: Callable[[str], None] = lambda text: None) -> Task:
         """Computes what the plan's frozen part gives; returns all that its strategy works on."""

@@ -12,7 +12,7 @@ import numpy as np
 from zoo.errors import DataError
 from zoo.finetune.data.dataset import Dataset, Found
 from zoo.finetune.data.labels import classes_of
-from zoo.finetune.data.notes import some
+from zoo.finetune.data.notes import shown, some
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -74,9 +74,10 @@ def finish(found: Found, *, trained: bool = True) -> Dataset:
         opener=found.opener if keep.all() else _Kept(found.opener, positions),
     )
     _check_names(found.name, dataset.classes)
-    _check_any(dataset)
+    dropped = int((~keep).sum())
+    _check_any(dataset, dropped)
     if trained:
-        _check_counts(dataset, found, int((~keep).sum()))
+        _check_counts(dataset, found, dropped)
     return _with_doubts(dataset)
 
 
@@ -111,7 +112,11 @@ def _drop_contradictions(found: Found, names: tuple[str, ...], labels: np.ndarra
         if len(set(labels[group])) > 1:
             keep[group] = False
             number += len(group)
-            said.append(" = ".join(f"{found.items[position]} ({names[labels[position]]})" for position in group[:3]))
+            said.append(
+                " = ".join(
+                    f"{shown(found.items[position])} ({shown(names[labels[position]])})" for position in group[:3]
+                )
+            )
     if not said:
         return []
     more = f" and {len(said) - 6} more" if len(said) > 6 else ""
@@ -143,17 +148,18 @@ def _copies(found: Found, labels: np.ndarray, keep: np.ndarray) -> list[str]:
     if not groups:
         return []
     copies = sum(map(len, groups)) - len(groups)
-    first = " = ".join(found.items[position] for position in groups[0][:3])
+    first = " = ".join(shown(found.items[position]) for position in groups[0][:3])
     return [
         f"{copies} image(s) are exact copies of another one of their class (the first: {first}); copies stay on one "
         f"side of the split."
     ]
 
 
-def _check_any(dataset: Dataset) -> None:
+def _check_any(dataset: Dataset, dropped: int) -> None:
     if not dataset.items:
         first = f", the first: {dataset.skipped[0].path}: {dataset.skipped[0].reason}" if dataset.skipped else ""
-        raise DataError(f"{dataset.name}: no image can be used ({len(dataset.skipped)} cannot be read{first})")
+        also = f"; {dropped} are left out as copies in another class or part" if dropped else ""
+        raise DataError(f"{dataset.name}: no image can be used ({len(dataset.skipped)} cannot be read{first}{also})")
 
 
 def _check_counts(dataset: Dataset, found: Found, dropped: int) -> None:
@@ -163,6 +169,11 @@ def _check_counts(dataset: Dataset, found: Found, dropped: int) -> None:
     parts = np.array(dataset.parts if dataset.parts is not None else ["training"] * len(dataset.items), dtype=object)
     divided = bool((parts == "validation").any())
     if not (parts == "training").any():
+        if "training" in (found.parts or ()):
+            raise DataError(
+                f"{where}: no image is left in the training part: {dropped} image(s) are copies of one in another "
+                f"class or part; divide the images so that each is in one part"
+            )
         raise DataError(f"{where}: has no image in the training part; put 'training' or 'train' to some")
     training = " in the training part" if dataset.parts is not None else ""
     for label, name in enumerate(dataset.classes):
@@ -195,7 +206,7 @@ def _lost(found: Found, name: str, dropped: int) -> str:
 def _with_doubts(dataset: Dataset) -> Dataset:
     """Adds notes on classes with few images, and on classes that a part lacks."""
     notes = []
-    few = [f"{name} ({number})" for name, number in dataset.counts().items() if number < FEW]
+    few = [f"{shown(name)} ({number})" for name, number in dataset.counts().items() if number < FEW]
     if few:
         notes.append(
             f"{len(few)} class(es) have fewer than {FEW} images: {', '.join(few[:12])}{', ...' * (len(few) > 12)}."

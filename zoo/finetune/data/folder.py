@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.errors import DataError
 from zoo.finetune.data.dataset import PART_NAMES, Found
-from zoo.finetune.data.notes import some
+from zoo.finetune.data.notes import is_text, shown, some
 from zoo.finetune.data.read import SUFFIXES, UNREAD, Entry, read_files
 from zoo.finetune.data.table import SUFFIXES as TABLES
 
@@ -28,7 +28,11 @@ def read_folder(root: Path, progress: bool, *, trained: bool = True) -> Found:
         images = {folder: sorted(_below(folder, unread)) for folder in folders}
         loose = [path for path in _visible(root) if _is_image(path)]
     except OSError as error:
-        raise DataError(f"{root}: cannot be listed: {error.strerror or error}; check its permissions") from error
+        place = error.filename or root
+        raise DataError(f"{place}: cannot be listed: {error.strerror or error}; check its permissions") from error
+    for folder in folders:
+        if not is_text(folder.name):
+            raise DataError(f"{root}: the folder '{shown(folder.name)}' has a name that is no UTF-8 text; rename it")
     if not any(images.values()):
         _refuse_empty(root, loose, unread)
     parts = _parts(root, images)
@@ -43,6 +47,11 @@ def read_folder(root: Path, progress: bool, *, trained: bool = True) -> Found:
         notes += _nested(root, images)
     else:
         entries, names = [], set()
+        notes += [
+            f"{folder.name!r} holds no images: there is no {PART_NAMES[folder.name.casefold()]} part."
+            for folder in images
+            if not images[folder] and folder.name.casefold() in PART_NAMES
+        ]
         for part, folder in parts.items():
             inside, also = _part(root, part, folder, images[folder], unread)
             entries += inside
@@ -54,7 +63,7 @@ def read_folder(root: Path, progress: bool, *, trained: bool = True) -> Found:
             f"JPEG or PNG."
         )
     found = read_files(str(root), root, entries, progress)
-    found.names, found.complete, found.notes = tuple(sorted(names)), True, notes
+    found.names, found.complete, found.notes = tuple(sorted(names)), True, [*notes, *found.notes]
     return found
 
 
@@ -68,6 +77,8 @@ def _parts(root: Path, images: dict[Path, list[Path]]) -> dict[str, Path] | None
         names = [folder.name for folder in named]
         raise DataError(f"{root}: images lie directly in {some(names)}; put them in one subfolder per class there")
     if not divided or (len(named) < len(filled) and (len(kinds) < 2 or "training" not in kinds)):
+        if "training" in kinds:
+            _check_twins(root, images, divided)
         return None  # `train` may be a class: there are pictures of trains
     others = [folder.name for folder in filled if folder not in named]
     if others:
@@ -87,6 +98,21 @@ def _parts(root: Path, images: dict[Path, list[Path]]) -> dict[str, Path] | None
             f"per class; add it"
         )
     return parts
+
+
+def _check_twins(root: Path, images: dict[Path, list[Path]], divided: list[Path]) -> None:
+    """A folder with the same subfolders as `train` is a part of another name, hardly a class."""
+
+    def inner(folder: Path) -> set[str]:
+        return {path.relative_to(folder).parts[0] for path in images[folder] if path.parent != folder}
+
+    train = next(folder for folder in divided if PART_NAMES[folder.name.casefold()] == "training")
+    for folder in images:
+        if folder not in divided and len(inner(folder) & inner(train)) > 1:
+            raise DataError(
+                f"{root}: {folder.name!r} has the same subfolders as {train.name!r}: {some(sorted(inner(folder)))}; "
+                f"call it 'val' or 'test' if it is a part, and {train.name!r} otherwise if that is a class"
+            )
 
 
 def _part(root: Path, part: str, folder: Path, paths: list[Path], unread: list[Path]) -> tuple[list[Entry], list[str]]:
@@ -161,7 +187,9 @@ def _visible(folder: Path) -> list[Path]:
 
 def _below(folder: Path, unread: list[Path]) -> Iterator[Path]:
     """Images in a folder and in those below it; links are followed, each folder once. `unread` gets the others."""
-    seen: set[tuple[int, int]] = set()
+    # What a link back to the data or above it leads to is no part of this folder.
+    above = [os.stat(place) for place in (folder.parent, *folder.parent.resolve().parents)]
+    seen = {(state.st_dev, state.st_ino) for state in above}
 
     def raise_it(error: OSError) -> None:
         raise error

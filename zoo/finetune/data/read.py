@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from zoo.errors import DataError
 from zoo.finetune.data.dataset import Found, Skipped
+from zoo.finetune.data.notes import is_text, shown
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -33,6 +35,8 @@ MAX_BYTES = 2**29
 """Larger files are skipped: several are held in memory at a time."""
 
 _ORIENTATION = 0x0112
+_PLAIN = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Modes of Pillow that become RGB whatever the pixels are."""
 _LYING = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 _Item = TypeVar("_Item")
@@ -98,9 +102,10 @@ def read_files(name: str, root: Path, entries: list[Entry], progress: bool) -> F
     with warnings.catch_warnings():
         # Pillow warns about large pictures and odd metadata; what matters of it is in the reason.
         warnings.simplefilter("ignore")
-        results = list(threaded(lambda entry: _read(root / entry.item), entries, "reading", progress))
+        results = list(threaded(lambda entry: _read(root, entry.item), entries, "reading", progress))
     kept = [(entry, found) for entry, found in zip(entries, results, strict=True) if isinstance(found, Image)]
     items = [entry.item for entry, _ in kept]
+    lost = {entry.part for entry in entries if entry.part} - {entry.part for entry, _ in kept}
     return Found(
         name=name,
         items=items,
@@ -110,11 +115,17 @@ def read_files(name: str, root: Path, entries: list[Entry], progress: bool) -> F
         parts=[entry.part or "training" for entry, _ in kept] if any(entry.part for entry in entries) else None,
         opener=Files(root, tuple(items)),
         skipped=[
-            (Skipped(entry.item, found), entry.value)
+            (Skipped(shown(entry.item), found), entry.value)
             for entry, found in zip(entries, results, strict=True)
             if isinstance(found, str)
         ],
+        notes=lost_parts(lost),
     )
+
+
+def lost_parts(parts: set[str]) -> list[str]:
+    """Returns what to say of parts without a readable image."""
+    return [f"No image of the {part} part can be read." for part in sorted(parts)]
 
 
 def threaded(work: Callable[[_Item], _Result], items: Iterable[_Item], what: str, progress: bool) -> Iterator[_Result]:
@@ -126,18 +137,28 @@ def threaded(work: Callable[[_Item], _Result], items: Iterable[_Item], what: str
         yield from tqdm(pool.map(work, items), what, len(items), leave=False, disable=None if progress else True)
 
 
-def _read(path: Path) -> Image | str:
+def _read(root: Path, item: str) -> Image | str:
+    if not is_text(item):
+        return "its name is no UTF-8 text; rename it"
+    content = read_bytes(root / item)
+    return content if isinstance(content, str) else probe(content)
+
+
+def read_bytes(path: Path) -> bytes | str:
+    """Returns a file's bytes, or why they cannot be had."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        state = path.stat()
+        if stat.S_ISDIR(state.st_mode):
+            return "a folder"
+        if not stat.S_ISREG(state.st_mode):  # a pipe or a device would be waited for, or read, without end
+            return "not a regular file"
+        if state.st_size > MAX_BYTES:
             return f"larger than {MAX_BYTES // 2**20} MiB"
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         return "no such file"
-    except IsADirectoryError:
-        return "a folder"
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
-    return probe(content)
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def probe(content: bytes) -> Image | str:
@@ -166,8 +187,8 @@ def _decoded_size(image: PIL.Image.Image) -> tuple[int, int]:
     # JPEGs are decoded at an eighth of their size: every byte is still read.
     image.draft("RGB", (1, 1))
     image.load()
-    if image.mode[0] in "IF":
-        load_image(image)  # which knows the ranges that can be told
+    if image.mode not in _PLAIN:
+        load_image(image)  # which knows the ranges that can be told, and what has no way to RGB
     try:
         lying = image.getexif().get(_ORIENTATION) in _LYING
     except Exception:  # damaged EXIF in a sound photograph: the picture counts, as in load_image

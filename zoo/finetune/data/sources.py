@@ -15,6 +15,7 @@ from zoo.finetune.data import arrays, folder, hub, streams, table
 from zoo.finetune.data.checks import finish
 from zoo.finetune.data.dataset import Dataset, Found
 from zoo.finetune.data.labels import check_label_names
+from zoo.finetune.data.notes import is_text, shown
 from zoo.finetune.data.read import SUFFIXES
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
@@ -60,12 +61,20 @@ def index(source: Any, *, labels: Sequence[str] | None = None, trained: bool = T
 
 
 def _read_path(path: Path, names: tuple[str, ...] | None, progress: bool, trained: bool) -> Found:
-    if path.is_dir():
+    if not is_text(str(path)):
+        raise DataError(f"{shown(str(path))}: has a name that is no UTF-8 text; rename it")
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise DataError(f"{shown(str(path))}: cannot be read: {error.strerror or error}") from None
+    if is_folder:
         if names is not None:
             raise UsageError(f"labels: {path} is a folder, whose classes are called by its subfolders; leave it out")
         return folder.read_folder(path, progress, trained=trained)
     if not path.exists():
-        raise DataError(f"{path}: does not exist; expected a folder with one subfolder of images per class, or a table")
+        raise DataError(
+            f"{shown(str(path))}: does not exist; expected a folder with one subfolder of images per class, or a table"
+        )
     suffix = path.suffix.lower()
     if suffix in table.SUFFIXES:
         return table.read_table(path, names, progress)

@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo.errors import DataError, ZooError
 from zoo.finetune.data.dataset import Found, Skipped
-from zoo.finetune.data.read import decode, probe
+from zoo.finetune.data.read import decode, lost_parts, probe, read_bytes
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -123,6 +123,7 @@ def collect(
     found = Found(name, [], [], [], [], None, store)
     values: list[Any] = []
     parts: list[str] = []
+    lost: set[str] = set()
     for number, image, value, part in tqdm(samples, "reading", total, leave=False, disable=None if progress else True):
         item = f"image-{number:06}"
         with warnings.catch_warnings():
@@ -130,6 +131,7 @@ def collect(
             kept = "no image" if image is None else _keep(image)
         if isinstance(kept, str):
             found.skipped.append((Skipped(item, kept), value))
+            lost |= {part} if part else set()
             continue
         content, size, digest = kept
         store.add(content)
@@ -140,6 +142,7 @@ def collect(
         parts.append(part or "training")
         found.parts = parts if part is not None or found.parts is not None else None
     found.values = values
+    found.notes += lost_parts(lost - set(parts))
     return found
 
 
@@ -149,16 +152,16 @@ def file_content(image: Any, root: Path | None = None) -> Any:
         return image
     if image.get("bytes") is not None or not image.get("path"):
         return image.get("bytes")
-    try:
-        return ((root or Path()) / image["path"]).read_bytes()
-    except OSError as error:
-        return error
+    found = read_bytes((root or Path()) / image["path"])
+    return DataError(found) if isinstance(found, str) else found
 
 
 def _keep(image: Any) -> tuple[bytes, tuple[int, int], str] | str:
     """Bytes of a file, size and digest; or why the image cannot be read."""
     from zoo.preprocessing import load_image
 
+    if isinstance(image, ZooError):
+        return str(image)
     if isinstance(image, Exception):
         return f"{type(image).__name__}: {image}".splitlines()[0]
     if isinstance(image, bytes):

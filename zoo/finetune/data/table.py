@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import posixpath
@@ -62,13 +63,15 @@ def read_columns(name: str, root: Path, columns: Columns, names: tuple[str, ...]
         raise DataError(f"{name}: has no rows")
     parts = None if given is None else [_part(name, row, value) for row, value in enumerate(given)]
     values, empty = _values(name, labels, names)
-    rows = [row for row in range(len(images)) if row not in empty]
+    nameless = {row for row, image in enumerate(images) if _is_blank(image)} - empty
+    rows = [row for row in range(len(images)) if row not in empty | nameless]
     if any(isinstance(image, bytes | dict) for image in images):
         found = _embedded(name, root, images, values, parts, rows, progress)
     else:
         found = _named(name, root, images, values, parts, rows, notes, progress)
     found.names = names
     found.skipped += [(Skipped(f"row {row + 2}", "no class given"), None) for row in sorted(empty)]
+    found.skipped += [(Skipped(f"row {row + 2}", "no file named"), values[row]) for row in sorted(nameless)]
     found.notes += notes
     return found
 
@@ -131,12 +134,19 @@ def _item(root: Path, value: Any) -> str:
 
 def _values(name: str, labels: list[Any], names: tuple[str, ...] | None) -> tuple[list[Any], set[int]]:
     """Class of each row, and the rows without one."""
-    empty = {row for row, value in enumerate(labels) if value is None or value != value or not str(value).strip()}
+    empty = {row for row, value in enumerate(labels) if _is_blank(value)}
     stated = plain([value for row, value in enumerate(labels) if row not in empty], name)
     if names and all(isinstance(value, str) and value.lstrip("-").isdecimal() for value in stated):
         stated = stated if set(stated) <= set(names) else [int(value) for value in stated]
     order = iter(stated)
     return [None if row in empty else next(order) for row in range(len(labels))], empty
+
+
+def _is_blank(value: Any) -> bool:
+    """Whether a cell is empty; pandas has NaN there, Parquet None."""
+    return (
+        value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and not value.strip())
+    )
 
 
 def _part(name: str, row: int, value: Any) -> str:
@@ -164,20 +174,28 @@ def _csv(path: Path) -> Columns:
         raise DataError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    lines = text.splitlines()
-    if not lines:
-        raise DataError(f"{path}: is empty; expected a first line such as path,label")
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=lines[0].count)
+    first = text.lstrip().split("\n", 1)[0]
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
     try:
-        header, *rows = [row for row in csv.reader(text.splitlines(keepends=True), delimiter=separator) if row]
+        # Not by lines: a quoted cell may have several.
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(row)]
     except csv.Error as error:
         raise DataError(f"{path}: is no table: {error}") from None
+    if not rows:
+        raise DataError(f"{path}: is empty; expected a first line such as path,label")
+    header, *rows = _trimmed(rows)
     if len(set(header)) < len(header):
         raise DataError(f"{path}: the first line names a column twice: {some(header)}")
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise DataError(f"{path}: row {number + 2} has {len(row)} cells, the first line has {len(header)}")
     return {name: [row[column] for row in rows] for column, name in enumerate(header)}
+
+
+def _trimmed(rows: list[list[str]]) -> list[list[str]]:
+    """The rows without columns at their end that have neither a name nor a cell: spreadsheets write such."""
+    width = max((number for number, name in enumerate(rows[0], 1) if name.strip()), default=0)
+    return [row[:width] for row in rows] if not any(any(row[width:]) for row in rows) else rows
 
 
 def _parquet(path: Path) -> tuple[Columns, tuple[str, ...] | None]:

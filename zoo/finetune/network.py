@@ -1,0 +1,228 @@
+"""A Keras network of any make -> a flat one, RGB in, with one classifier at its end: it can be cut and re-headed.
+
+What is given may be Sequential, hold models within it, have auxiliary outputs, take grey images, or end in features.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    import keras
+
+ABSENT = "no_classifier"
+"""Layer that stands where a network without a classifier gets one."""
+GREY = "rgb_to_grey"
+_POOLED = "features_pooled"
+_TAKEN = {"bottleneck", "features", "probabilities"}
+_ENDS = ("softmax", "sigmoid", "log_softmax")
+
+
+def check(model: Any) -> None:
+    """Raises UsageError unless a network is one of layers with one input: an image of fixed size, RGB or grey."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs or not getattr(model, "outputs", None):
+        raise UsageError(
+            f"{model.name}: expected a network of Keras layers that is built, functional or Sequential with an Input; "
+            f"this {type(model).__name__} is none"
+        )
+    shapes = [tuple(tensor.shape) for tensor in inputs]
+    shape = shapes[0]
+    if len(shapes) > 1 or len(shape) != 4 or shape[3] not in (1, 3) or None in shape[1:]:
+        hint = "; build it with an input_shape such as (224, 224, 3)" if None in shape[1:] and shape[3:] == (3,) else ""
+        got = shape if len(shapes) == 1 else f"{len(shapes)} inputs"
+        raise UsageError(f"{model.name}: expected one input (N, height, width, 3) of fixed size, got {got}{hint}")
+
+
+def ready(model: Any, *, classifies: bool = False, copied: bool = False) -> tuple[Any, list[str]]:
+    """Returns the network as fine-tuning takes it, and what has to be said about the change.
+
+    Args:
+        model: a Keras network.
+        classifies: whether it is known that its outputs are classes.
+        copied: whether the result has layers and weights of its own; else the model is used up.
+
+    Raises:
+        UsageError: it does not pass `check`; which of its outputs is the main one cannot be told; its outputs are
+            neither classes nor features.
+    """
+    import keras
+
+    check(model)
+    notes = _said_of_outputs(model)
+    network = model
+    if copied or isinstance(model, keras.Sequential) or len(model.outputs) > 1:
+        # Also without what it was compiled with, which may not be possible to copy.
+        network = keras.Model(model.inputs[0], _main_output(model), name=model.name)
+    if copied:
+        weights = network.get_weights()
+        network = keras.models.clone_model(network)
+        network.set_weights(weights)
+    network = _flat(network)
+    if network.inputs[0].shape[3] == 1:
+        network = _in_colour(network)
+        notes.append(f"{model.name} takes grey images: pictures are made grey before it")
+    shape = tuple(network.outputs[0].shape)
+    if len(shape) not in (2, 4):
+        raise UsageError(
+            f"{model.name}: gives {shape}; expected classes (N, classes), or features (N, features) or "
+            f"(N, height, width, channels)"
+        )
+    if _is_headless(network, classifies):
+        network = _with_head(network)
+        notes.append(f"{model.name} ends in features {shape[1:]}, not in classes: the new classifier is put on them")
+    _rename(network)
+    return network, notes
+
+
+def _main_output(model: Any) -> Any:
+    """The output that most layers lead to: auxiliary classifiers branch off earlier."""
+    import keras
+
+    from zoo import heads
+
+    outputs = list(model.outputs)
+    if len(outputs) == 1:
+        return outputs[0]
+    numbers = [len(heads.steps(keras.Model(model.inputs, tensor))) for tensor in outputs]
+    longest = [tensor for tensor, number in zip(outputs, numbers, strict=True) if number == max(numbers)]
+    if len(longest) > 1:
+        names = " and ".join(repr(_name(tensor)) for tensor in longest)
+        raise UsageError(
+            f"{model.name}: which of its {len(outputs)} outputs is the classifier cannot be told: as many layers lead "
+            f"to {names}; pass keras.Model(model.input, model.get_layer(NAME).output)"
+        )
+    return longest[0]
+
+
+def _said_of_outputs(model: Any) -> list[str]:
+    if len(model.outputs) == 1:
+        return []
+    main = _main_output(model)
+    others = ", ".join(repr(_name(tensor)) for tensor in model.outputs if tensor is not main)
+    return [f"{model.name} has {len(model.outputs)} outputs: {_name(main)!r} is fine-tuned, {others} left out"]
+
+
+def _name(tensor: Any) -> str:
+    return str(tensor._keras_history.operation.name)
+
+
+def _flat(model: keras.Model) -> keras.Model:
+    """Returns the network with the layers of models within it in their place."""
+    import keras
+
+    def call(layer: Any, *values: Any, **how: Any) -> Any:
+        if not isinstance(layer, keras.Model):
+            return layer(*values, **how)
+        how.pop("training", None)  # which layers are in inference mode is decided by what is frozen
+        return layer.call(*values, **how)
+
+    while any(isinstance(operation, keras.Model) for operation in model.operations):
+        _check_inner(model)
+        _make_unique(model)
+        model = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return model
+
+
+def _check_inner(model: keras.Model) -> None:
+    import keras
+
+    for inner in model.operations:
+        if isinstance(inner, keras.Model) and not getattr(inner, "inputs", None):
+            raise UsageError(
+                f"{model.name}: {inner.name!r} within it is a {type(inner).__name__} whose layers cannot be told; use "
+                f"functional or Sequential models"
+            )
+
+
+def _make_unique(model: keras.Model) -> None:
+    """Gives layers of models within a network names that no other layer has."""
+    import keras
+
+    inner = [operation for operation in model.operations if isinstance(operation, keras.Model)]
+    known = {operation.name for operation in model.operations}
+    for part in inner:
+        for operation in part.operations if hasattr(part, "operations") else part.layers:
+            if not isinstance(operation, keras.layers.InputLayer):
+                operation.name = _free(operation.name, known)
+                known.add(operation.name)
+
+
+def _free(name: str, known: set[str]) -> str:
+    number, free = 1, name
+    while free in known:
+        free, number = f"{name}_{number}", number + 1
+    return free
+
+
+def _in_colour(model: keras.Model) -> keras.Model:
+    import keras
+    import numpy as np
+
+    from zoo.preprocessing import GREY as WEIGHTS
+
+    inputs = keras.Input((*model.inputs[0].shape[1:3], 3))
+    turn = keras.layers.Conv2D(1, 1, use_bias=False, trainable=False, name=GREY)
+    grey = turn(inputs)
+    turn.set_weights([np.array(WEIGHTS, np.float32).reshape(1, 1, 3, 1)])
+    return keras.Model(inputs, model.call(grey), name=model.name)
+
+
+def _is_headless(model: keras.Model, classifies: bool) -> bool:
+    """Whether a network ends in features: in no dense layer or convolution, or in the activation of a hidden one."""
+    import keras
+
+    from zoo import heads
+
+    try:
+        end = heads.classifier(model).operation
+    except UsageError:
+        return True
+    walk = [step.operation for step in heads.steps(model)]
+    after = walk[walk.index(end) :]
+    kinds = {_activation(operation) for operation in after} - {None, "linear"}
+    soft = any(isinstance(operation, keras.layers.Softmax) for operation in after) or bool(kinds & set(_ENDS))
+    if classifies or soft:
+        return False
+    sizes = model.outputs[0].shape
+    positions = sizes[1] * sizes[2] if len(sizes) == 4 else 1
+    # A map of class scores comes from 1 x 1 kernels, as a dense layer at each position would give it.
+    return bool(kinds) or (positions > 1 and getattr(end, "kernel_size", (1, 1)) != (1, 1))
+
+
+def _activation(operation: Any) -> str | None:
+    import keras
+
+    if isinstance(operation, keras.layers.ReLU):
+        return "relu"
+    return getattr(getattr(operation, "activation", None), "__name__", None)
+
+
+def _with_head(model: keras.Model) -> keras.Model:
+    """Returns the network with a classifier of nothing on its features, to be replaced."""
+    import keras
+
+    tensor = model.outputs[0]
+    if len(tensor.shape) == 4:
+        taken = {operation.name for operation in model.operations}
+        tensor = keras.layers.GlobalAveragePooling2D(name=_free(_POOLED, taken))(tensor)
+    zeros = keras.layers.Dense(1, kernel_initializer="zeros", name=ABSENT)
+    return keras.Model(model.inputs[0], zeros(tensor), name=model.name)
+
+
+def _rename(model: keras.Model) -> None:
+    """Gives other names to layers that are called like those of a new head, in place: an earlier run's has them."""
+    from zoo import heads
+    from zoo.finetune.head import NAMES
+
+    known = {operation.name for operation in model.operations}
+    end = heads.classifier(model).operation
+    for step in heads.steps(model):
+        operation = step.operation
+        if operation is end:  # which is replaced, as all behind it
+            return
+        if operation.name in {*NAMES, *_TAKEN} or operation.name.endswith("_mean"):
+            operation.name = _free(f"{operation.name}_before", known)
+            known.add(operation.name)
