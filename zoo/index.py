@@ -107,7 +107,7 @@ def row(card: ModelCard) -> Row:
 _TASKS = (
     ("places", r"places"),
     ("faces", r"ms1m|casia|facescrub|adience"),
-    ("nsfw", r"yahoo's own"),
+    ("nsfw", r"yahoo's own|its author's own images"),
     ("cifar", r"cifar"),
     ("digits", r"mnist"),
     ("flowers", r"flowers"),

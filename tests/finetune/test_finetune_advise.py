@@ -145,7 +145,7 @@ def test_without_names_the_models_in_the_cache_are_compared_else_the_verified_on
     from zoo.finetune import advise as module
 
     names, said = module._defaults()
-    assert names == ["efficientnet-lite0", "efficientnet-lite1.ml-illustrated", "open-nsfw", "open-nsfw-onnx"]
+    assert names == ["efficientnet-lite0", "efficientnet-lite1.ml-illustrated", "mobilenet-v1-100-224.nudity"]
     assert "none is converted yet" in said
     for name in ("bvlc-alexnet", "efficientnet-lite0"):
         folder = artifact.folder_of(zoo.info(name))

@@ -289,11 +289,9 @@ def _defaults() -> tuple[list[str], str]:
         if (artifact.folder_of(card) / artifact.RECEIPT).exists():
             cards[card.name] = card
     if not cards:
-        names = [card.name for card in registry.list_models(status="verified")]
-        return (
-            names,
-            f"compared: {', '.join(names)}, the verified models, as none is converted yet; --models names others",
-        )
+        names = [card.name for card in registry.list_models(status="verified", task="imagenet")]
+        which = "the verified models of ImageNet, as none is converted yet"
+        return names, f"compared: {', '.join(names)}, {which}; --models names others"
     names = sorted(cards, key=lambda name: -_top1(cards[name]))
     rest = f", the {MOST} best of {len(names)} on ImageNet" if len(names) > MOST else ""
     return names[:MOST], f"compared: models that are converted already{rest}; --models names others"
