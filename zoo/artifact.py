@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-CONVERTER = 4
+CONVERTER = 5
 """Number of the conversion rules; raised when a change makes another artifact of the same files."""
 
 CONFIG = "config.json"
