@@ -38,7 +38,8 @@ np.savez("outputs.npz", **{str(i): y for i, y in enumerate(outputs)})
 
 def main(python: str) -> int:
     silence()
-    sys.path.insert(0, str(Path(__file__).parents[1] / "build"))
+    tests = Path(__file__).parents[1]
+    sys.path[:0] = [str(tests), str(tests / "build")]
     import test_build as golden
 
     failed = 0
