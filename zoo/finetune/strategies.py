@@ -188,7 +188,8 @@ def _deep(
 def fit_head(task: Task, views: tuple[int, ...], settings: Settings) -> tuple[Head, list[dict[str, Any]]]:
     """Trains the new classifier on cached features; returns it and the history."""
     model, batches, head, judged = _head_model(task, views)
-    rows = fit(model, batches, judged, settings, checkpoint=task.checkpoint, log=task.log)
+    small = replace(settings, small=True)
+    rows = fit(model, batches, judged, small, checkpoint=task.checkpoint, log=task.log)
     return head.trained(model), rows
 
 
