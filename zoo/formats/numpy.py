@@ -39,6 +39,7 @@ ADVICE = "save the arrays alone with numpy.savez"
 _HEADER = re.compile(
     r"\{'descr': '([^']{1,20})', 'fortran_order': (True|False), 'shape': \((|\d+L?,|\d+L?(?:, \d+L?)+)\), \}\s*\Z"
 )
+_TEXT = re.compile(r"[<>|=]?[US]\d{0,6}\Z")
 _NUMBERS = re.compile(r"[<>|=]?(f[248]|[iu][1248]|b1)\Z")
 _MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 
@@ -116,6 +117,8 @@ def _content(data: mmap.mmap | bytes, start: int, end: int, where: str) -> Conte
     kind, fortran, sizes = header.groups()
     if kind.strip("|<>=").startswith("O"):
         return _unpickled(data, numbers, where)
+    if _TEXT.match(kind):  # a note beside the weights
+        return None
     shape = tuple(int(size) for size in re.findall(r"\d+", sizes))
     return _array(data, numbers, end - numbers, kind, shape, fortran == "True", where)
 
