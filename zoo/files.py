@@ -144,7 +144,7 @@ class ArchivePlace(Strict):
 
 
 class TorrentPlace(Strict):
-    """A file that a torrent leads to. zoo does not fetch torrents: it shows the address, and takes what the user has."""
+    """A file that a torrent leads to, which zoo does not fetch: it shows the address, and takes what the user has."""
 
     kind: Literal["torrent"]
     url: str

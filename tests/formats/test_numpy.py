@@ -9,7 +9,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,13 +20,16 @@ from zoo.formats import mapped
 from zoo.formats.numpy import ADVICE, read
 
 KERNEL = np.arange(3 * 3 * 3 * 64, dtype="<f4").reshape(3, 3, 3, 64)
-LAYERS = {"conv1_1": [KERNEL, np.linspace(-1, 1, 64, dtype="<f4")], "fc8": [np.eye(4, 3, dtype="<f4"), np.ones(3, "<f4")]}
+LAYERS = {
+    "conv1_1": [KERNEL, np.linspace(-1, 1, 64, dtype="<f4")],
+    "fc8": [np.eye(4, 3, dtype="<f4"), np.ones(3, "<f4")],
+}
 
 
 class Python2(pickle._Pickler):
     """Writes strings and bytes alike as Python 2 wrote its strings."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
 
     def _string(self, value: Any) -> None:
         raw = value.encode("latin-1") if isinstance(value, str) else value
@@ -152,7 +155,9 @@ def test_code_in_the_pickle_is_named_and_never_run(tmp_path: Path, saved: Callab
 
 def test_a_type_that_is_not_numpys_own_is_refused(saved: Callable[..., Path]) -> None:
     reconstruct = np.empty(0).__reduce__()[0]
-    assert "not numpy's own" in message(saved(npy(pickle.dumps({"w": _Trap(reconstruct, np.dtype("f4"), (0,), b"b")}, 2))))
+    assert "not numpy's own" in message(
+        saved(npy(pickle.dumps({"w": _Trap(reconstruct, np.dtype("f4"), (0,), b"b")}, 2)))
+    )
 
 
 SOUND = npy(python2(np.array(LAYERS)))
@@ -174,7 +179,7 @@ FLOATS = "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }"
         (npy(b"", FLOATS % "0, 9223372036854775807, 3"), "impossible shape"),
         (npy(bytes(8), FLOATS % "2,".replace("2", "-2")), "does not say what array"),
         (npy(bytes(16), "{'descr': '<c8', 'fortran_order': False, 'shape': (2,), }"), "'<c8'"),
-        (npy(bytes(16), "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (4,), }"), "does not say what array"),
+        (npy(bytes(16), "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (4,), }"), "does not say"),
         (npy(bytes(16), "__import__('os').system('true')"), "does not say what array"),
         (npy(pickle.dumps({"w": 1}, 2)), "no arrays"),
         (npy(pickle.dumps({"w\n": np.ones(2)}, 2)), "no name of an array"),
@@ -207,9 +212,10 @@ def test_archives_are_bounded(tmp_path: Path) -> None:
         archive.writestr("w.npy", npy(bytes(16), FLOATS % "4,"))
         archive.writestr("readme.txt", "")
     assert "is no array" in message(tmp_path / "other.npz")
-    with pytest.warns(UserWarning), zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
-        for _ in range(2):
-            archive.writestr("w.npy", npy(bytes(16), FLOATS % "4,"))
+    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as archive:
+        archive.writestr("w.npy", npy(bytes(16), FLOATS % "4,"))
+        archive.writestr("v.npy", npy(bytes(16), FLOATS % "4,"))
+    (tmp_path / "twice.npz").write_bytes((tmp_path / "twice.npz").read_bytes().replace(b"v.npy", b"w.npy"))
     assert "twice" in message(tmp_path / "twice.npz")
 
 

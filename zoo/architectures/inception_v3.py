@@ -6,8 +6,8 @@
 - gluon (apache/mxnet python/mxnet/gluon/model_zoo/vision/inception.py; published in `gluon.py`): torchvision's
   numbers, and children of sequences for names.
 - slim (tensorflow/models research/slim/nets/inception_v3.py): averages leave the padding out, no gamma.
-- google-2016 (tensorflow/models research/inception, inception/slim/inception_model.py): slim's numbers, in checkpoints of
-  the library that slim came from, which names a convolution by its place in its branch.
+- google-2016 (tensorflow/models research/inception, inception/slim/inception_model.py): slim's numbers, in checkpoints
+  of the library that slim came from, which names a convolution by its place in its branch.
 
 torchvision's `transform_input`, which its pretrained network applies first, is preprocessing and not part of the Graph.
 """

@@ -1,7 +1,8 @@
 """Names of inverted bottlenecks in TensorFlow's checkpoints: tensorflow/models' slim, and tensorflow/tpu.
 
 Sources: tensorflow/models research/slim/nets/mobilenet (conv_blocks.py, mobilenet.py), tensorflow/tpu
-models/official/efficientnet/efficientnet_model.py, condconv/condconv_layers.py, mnasnet/mnasnet_model.py, mnasnet/mixnet/mixnet_model.py.
+models/official/efficientnet/efficientnet_model.py, condconv/condconv_layers.py, mnasnet/mnasnet_model.py,
+mnasnet/mixnet/mixnet_model.py.
 """
 
 from __future__ import annotations

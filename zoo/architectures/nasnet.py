@@ -6,9 +6,9 @@ under names of their own. `CELLS` says what all of them compute. Three of them d
 
 - pretrainedmodels pads as much on both sides where slim pads as TensorFlow's SAME, and shifts the windows in some cells
   (`SHIFTED`): the same numbers as slim's at the published size, others where a map has an even side that is odd there.
-- titu1994 (titu1994/Keras-NASNet nasnet.py, tag v1.2) computes what slim does, but the cell behind a reduction cell reads
-  the output before it in the large network too, where slim reads the one before that. Later versions of that code are
-  those of keras.applications.
+- titu1994 (titu1994/Keras-NASNet nasnet.py, tag v1.2) computes what slim does, but the cell behind a reduction cell
+  reads the output before it in the large network too, where slim reads the one before that. Later versions of that
+  code are those of keras.applications.
 - timm's averages of stride 2 count the zeros around the map (layers/pool2d_same.py), slim's do not.
 
 pretrainedmodels ends in an average over 11x11 (mobile: 7x7) positions, which is all of them at the only size that it

@@ -1,6 +1,7 @@
 """ResNets that TensorFlow 1 checkpoints hold: batch normalisation behind each convolution (arXiv:1512.03385).
 
-All but ry's pad convolutions with a stride as much on both sides; the stem's max pool pads as TensorFlow's SAME, one row below.
+All but ry's pad convolutions with a stride as much on both sides; the stem's max pool pads as TensorFlow's SAME, one
+row below.
 
 - slim (tensorflow/models research/slim/nets/resnet_v1.py): the stride is in the last unit of a block, in its 3x3
   convolution; that unit's shortcut is a 1x1 max pool. Logits are a 1x1 convolution.

@@ -211,7 +211,9 @@ def _try(place: Place, wanted: Wanted, item: _Item, others: list[_Item], session
             digester = package.download(place.package, place.member, folder / "body", wanted.published, session)
             return item.settle(folder / "body", digester)
     if isinstance(place, TorrentPlace):
-        raise PlaceError(f"is a torrent, which zoo does not fetch; get {place.file} with it and pass its folder as source")
+        raise PlaceError(
+            f"is a torrent, which zoo does not fetch; get {place.file} with it and pass its folder as source"
+        )
     if isinstance(place, ArchivePlace):
         return _from_archive(place, wanted, item, others, session, last=last)
     if isinstance(place, HubPlace):

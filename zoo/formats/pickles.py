@@ -105,7 +105,8 @@ def load(
                     f"{where}: pickle opcode {opcode.name} at byte {position} belongs to no array or container; "
                     f"nothing was executed; {advice}"
                 )
-            if raw and opcode.name in _LENGTHS and position is not None and len(argument) > MIN_RAW:
+            if raw and opcode.name in _LENGTHS and isinstance(argument, str | bytes) and len(argument) > MIN_RAW:
+                assert position is not None, "the stream can tell where it is"
                 argument = Raw(position + 1 + _LENGTHS[opcode.name], len(argument))
             step(machine, argument)
     except FormatError:
@@ -129,7 +130,11 @@ class _Machine:
     """The stack, the stacks saved by MARK, and the memo."""
 
     def __init__(
-        self, where: str, allowed: Mapping[str, Constructor | None], persistent: Callable[[Any], Any] | None, advice: str
+        self,
+        where: str,
+        allowed: Mapping[str, Constructor | None],
+        persistent: Callable[[Any], Any] | None,
+        advice: str,
     ) -> None:
         self.where = where
         self.advice = advice

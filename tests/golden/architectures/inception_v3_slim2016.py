@@ -1,7 +1,7 @@
 """Makes the case google-2016 of inception_v3.json; see README.md.
 
-CHECKOUTS holds tensorflow+models @1bfe902acd6d60cbc31a174fb5e9ae9a550ed33d, whose inception/ became research/inception. It was
-written for TensorFlow 1.0: what that had and its successors do not is handed to it.
+CHECKOUTS holds tensorflow+models @1bfe902acd6d60cbc31a174fb5e9ae9a550ed33d, whose inception/
+became research/inception. It was written for TensorFlow 1.0, and gets version 1's names of today's.
 """
 
 from __future__ import annotations
