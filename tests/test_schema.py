@@ -257,7 +257,8 @@ BAD = {
     "a place of no known kind": (
         'kind = "package"',
         'kind = "ftp"',
-        f"{NAME}.files.weights.places[1].kind: expected one of 'url', 'package', 'hub', 'archive', got 'ftp'",
+        f"{NAME}.files.weights.places[1].kind: expected one of 'url', 'package', 'hub', 'archive', 'torrent', "
+        "got 'ftp'",
     ),
     "a package that is not pinned": (
         'package = "alexnet==1.0"',
@@ -307,8 +308,8 @@ BAD = {
     "a format that does not exist": (
         'format = "caffe"',
         'format = "caffe2"',
-        f"{NAME}.source.format: expected one of 'caffe', 'checkpoint', 'gluon', 'keras', 'mxnet', 'onnx', 'pytorch', "
-        "'tensorflow', 'torch7', 'unsupported', 'zoo', got 'caffe2'",
+        f"{NAME}.source.format: expected one of 'caffe', 'checkpoint', 'gluon', 'keras', 'mxnet', 'numpy', 'onnx', "
+        "'pytorch', 'tensorflow', 'torch7', 'unsupported', 'zoo', got 'caffe2'",
     ),
     "a role that is not listed": (
         'graph = "graph"',

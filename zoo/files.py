@@ -143,6 +143,44 @@ class ArchivePlace(Strict):
         return digest if digest == "unknown" else _digits(digest, DIGEST_LENGTH["sha256"])
 
 
+class TorrentPlace(Strict):
+    """A file that a torrent leads to, which zoo does not fetch: it shows the address, and takes what the user has."""
+
+    kind: Literal["torrent"]
+    url: str
+    """Address of the .torrent: `https://...`."""
+    file: str
+    """Name of the file, or of the archive, that it leads to."""
+    size: PositiveInt | Unknown = "unknown"
+    """Bytes of that."""
+    member: str | None = None
+    """Path of the file inside it, if it is an archive; as in an archive on the web."""
+    packing: Literal["zip", "tar", "tar.gz", "tar.bz2"] | None = None
+    """What kind of archive it is."""
+    status: Literal["alive", "dead", "unknown"] = "unknown"
+    """Whether the address of the .torrent was seen to answer."""
+    seen: str | None = None
+    """As for an address of a file."""
+
+    @field_validator("url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        if url.startswith("http://"):
+            raise ValueError(f"expected https://..., got {url!a}")
+        return _address(url)
+
+    @field_validator("file", "member")
+    @classmethod
+    def _inside(cls, path: str | None) -> str | None:
+        return None if path is None else _member(path, "torrent")
+
+    @model_validator(mode="after")
+    def _both(self) -> TorrentPlace:
+        if (self.member is None) != (self.packing is None):
+            raise ValueError("member and packing go together: both for an archive, neither for the file itself")
+        return self
+
+
 def _address(url: str) -> str:
     # Host: ASCII, no user name or password; a look-alike letter or a hidden login is how a place is forged.
     if not re.match(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*\Z", url):
@@ -165,7 +203,7 @@ def _digits(digest: str, length: int) -> str:
     return digest
 
 
-Place = Annotated[UrlPlace | PackagePlace | HubPlace | ArchivePlace, Field(discriminator="kind")]
+Place = Annotated[UrlPlace | PackagePlace | HubPlace | ArchivePlace | TorrentPlace, Field(discriminator="kind")]
 
 
 class File(Strict):

@@ -150,6 +150,12 @@ class CheckpointSource(WeightsSource):
         return (self.weights, *self.data)
 
 
+class NumpySource(WeightsSource):
+    """Arrays that NumPy saved: .npz, or a dict or list of arrays as .npy."""
+
+    format: Literal["numpy"]
+
+
 class FinishedSource(Strict):
     """A model that zoo wrote itself, preprocessing inside: a .keras file with zoo.json, as `zoo finetune` makes it."""
 
@@ -182,6 +188,7 @@ Source = Annotated[
     | GluonSource
     | KerasSource
     | MxnetSource
+    | NumpySource
     | OnnxSource
     | PyTorchSource
     | TensorFlowSource

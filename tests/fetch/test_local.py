@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from fetching import card_of, file_of, make_wheel
 
 from zoo.errors import FetchError, UsageError
 from zoo.fetch import fetch, pinned
-from zoo.files import File
+from zoo.files import File, TorrentPlace
+from zoo.schema import ModelCard
 
 DATA = os.urandom(300_000)
 
@@ -103,6 +106,51 @@ def test_nothing_is_fetched_from_an_insecure_place(home: Path) -> None:
         File.model_validate({**file.model_dump(), "places": ({**place, "url": "https://127.0.0.1:1/x"},)})
     with pytest.raises(FetchError, match="plain http, and no strong hash is published; download it by hand"):
         fetch(card_of(weights=file))
+
+
+def torrent(**facts: object) -> ModelCard:
+    """A card of one file that only a torrent has."""
+    known = {"url": "https://127.0.0.1:1/all.tar.gz.torrent", "file": "all.tar.gz", **facts}
+    place = TorrentPlace.model_validate({"kind": "torrent", **known})
+    return card_of(weights=File(name="model.bin", size="unknown", sha256="unknown", places=(place,)))
+
+
+def packed(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name.replace("__", "/"))
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def test_nothing_is_fetched_of_a_torrent(home: Path, own: Path) -> None:
+    with pytest.raises(FetchError, match=r"all\.tar\.gz\.torrent: is a torrent.* get all\.tar\.gz with it and pass"):
+        fetch(torrent())
+
+
+def test_what_a_torrent_gave_is_taken_from_a_folder(home: Path, own: Path) -> None:
+    (own / "model.bin").write_bytes(DATA)
+    assert fetch(torrent(), source=own, offline=True)["weights"].read_bytes() == DATA
+
+
+def test_an_archive_that_a_torrent_gave_is_unpacked(home: Path, own: Path) -> None:
+    archive = packed(a__other=b"x", a__model=DATA)
+    inside = {"member": "**/model", "packing": "tar.gz", "size": len(archive)}
+    (own / "deep" / "all.tar.gz").write_bytes(archive[:-1])
+    with pytest.raises(FetchError, match=f"has {len(archive) - 1} bytes, the torrent says {len(archive)}"):
+        fetch(torrent(**inside), source=own, offline=True)
+    (own / "deep" / "all.tar.gz").write_bytes(archive)
+    assert fetch(torrent(**inside), source=own, offline=True)["weights"].read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    "facts", [{"url": "http://127.0.0.1/x.torrent"}, {"file": "../x"}, {"member": "x"}, {"packing": "zip"}]
+)
+def test_a_torrents_place_is_checked(facts: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"expected|go together"):
+        torrent(**facts)
 
 
 def test_missing_source_is_a_usage_error(home: Path, own: Path) -> None:

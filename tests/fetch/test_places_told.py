@@ -52,6 +52,7 @@ def test_page_of_a_service_is_turned_into_the_file(page: str, direct: str) -> No
         "https://drive.google.com/drive/folders/1aB_c-2dEfGhIjK",
         "https://drive.google.com/uc?id=../../x",
         "https://onedrive.live.com/?id=A%211",
+        "https://mega.nz/#!YU1FWJrA!O1ywiCS2IiOl",
     ],
 )
 def test_page_without_a_file_says_what_to_do(page: str) -> None:

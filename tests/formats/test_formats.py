@@ -21,6 +21,8 @@ SAVED_MODEL = b"\x08\x01\x12\x05abcde"
 GRAPH_DEF = b"\x0a\x0c\x0a\x04data\x12\x04Noop"
 CAFFEMODEL = b"\x0a\x03net\xa2\x06\x03\x0a\x01a"
 PICKLE = b"\x80\x02}q\x00."
+NPY = b"\x93NUMPY\x01\x00"
+NPZ = b"PK\x03\x04" + bytes(22) + b"\x07\x00\x00\x00" + b"fc6.npy"
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(90)
 ARCHIVE = b"PK\x03\x04" + bytes(26) + b"metadata.json"
 T7 = b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1"
@@ -71,6 +73,9 @@ def made(tmp_path: Path) -> Callable[..., list[Path]]:
         ({"x__t7": b"4\n1\n3\nV 1\n"}, ("torch7", ["x.t7"])),
         ({"x": PICKLE}, ("pytorch", ["x"])),
         ({"x__pth": PICKLE}, ("pytorch", ["x.pth"])),
+        ({"x": NPY}, ("numpy", ["x"])),
+        ({"x": NPZ}, ("numpy", ["x"])),
+        ({"x__npz": b"??"}, ("numpy", ["x.npz"])),
         ({"x": HDF5}, ("keras", ["x"])),
         ({"x__keras": ARCHIVE}, ("keras", ["x.keras"])),
         ({"x": ARCHIVE}, ("keras", ["x"])),

@@ -76,6 +76,25 @@ def safetensors_seeds() -> Seeds:
     return [save(arrays), struct.pack("<Q", len(bf16)) + bf16.encode() + bytes(4)]
 
 
+def numpy_seeds() -> Seeds:
+    """Pickled dicts, whose headers and opcodes are small beside their numbers, and archives."""
+    import pickle
+
+    import numpy as np
+
+    layers = {"conv": [np.ones((2, 3), "<f4"), np.zeros(200, "<f4")], "fc": {"w": np.asfortranarray(np.eye(3))}}
+    seeds = []
+    for protocol in (0, 2, 4):
+        stream = io.BytesIO()
+        np.lib.format.write_array(stream, np.array({}), allow_pickle=True)
+        seeds.append(stream.getvalue()[:128] + pickle.dumps(np.array(layers), protocol))
+    for save in (np.savez, np.savez_compressed):
+        stream = io.BytesIO()
+        save(stream, a=layers["conv"][0], b=np.arange(9, dtype=">f8"), c=np.array(layers), n=np.array("x"))
+        seeds.append(stream.getvalue())
+    return seeds
+
+
 def hdf5_seeds() -> Seeds:
     import h5py
     import numpy as np
@@ -244,6 +263,12 @@ def read_safetensors(path: Path) -> None:
     _arrays(safetensors.read(path), path)
 
 
+def read_numpy(path: Path) -> None:
+    from zoo.formats import numpy
+
+    _arrays(numpy.read(path), path)
+
+
 def read_hdf5(path: Path) -> None:
     from zoo.errors import ZooError
     from zoo.formats import hdf5
@@ -368,6 +393,7 @@ def read_facts(path: Path) -> None:
 TARGETS: dict[str, Target] = {
     "pytorch": (pytorch_seeds, read_pytorch, ".pth"),
     "safetensors": (safetensors_seeds, read_safetensors, ".safetensors"),
+    "numpy": (numpy_seeds, read_numpy, ".npy"),
     "hdf5": (hdf5_seeds, read_hdf5, ".h5"),
     "keras": (keras_seeds, read_keras, ".h5"),
     "keras_config": (keras_config_seeds, read_keras_config, ".json"),
@@ -391,7 +417,7 @@ def case(target: str, number: int, seeds: Seeds) -> bytes:
     """Makes the file of a case; the same number makes the same file as long as the seeds stay."""
     dice = random.Random(f"{target}-{number}")
     base = dice.choice(seeds)
-    if target in ("pytorch", "any", "keras") and base.startswith(b"PK") and dice.random() < 0.5:
+    if target in ("pytorch", "any", "keras", "numpy") and base.startswith(b"PK") and dice.random() < 0.5:
         return _within_zip(base, dice, seeds)
     if target == "facts" and dice.random() < 0.6:
         return _within_zip(base, dice, seeds)

@@ -28,7 +28,9 @@ def convolved(
     experts = len(weights)
     copies = [net.node("Mul", f"{name}.weighted.{i}", value, weight) for i, weight in enumerate(weights)]
     value = net.concat(f"{name}.copies", *copies)
-    array = name + net.style.kernel
+    # tensorflow/tpu's condconv_layers.py names its kernels so; torch's have a weight like any layer's.
+    suffix = net.style.depthwise if depthwise else net.style.kernel
+    array = name + suffix.replace("kernel", "condconv_kernel")
     if depthwise:
         wide = experts * out
         value = net.conv(value, f"{name}.each", wide, kernel, stride, groups=wide, weights=array)

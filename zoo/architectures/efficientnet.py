@@ -286,7 +286,7 @@ PUBLISHED: Mapping[str, Sequence[str]] = {
     "timm": tuple(variant for variant in VARIANTS if variant not in (*_TF_ONLY, *PRUNED)),
     "timm-tf": (*_B, *PRUNED, "efficientnet-l2", *_LITE, *_CONDCONV, *_EDGE, *_TF_ONLY, *_V2),
     "lukemelas": (*_B, *_LITE),
-    "tpu": (*_B, "efficientnet-l2", *_LITE, *_EDGE),
+    "tpu": (*_B, "efficientnet-l2", *_LITE, *_CONDCONV, *_EDGE),
 }
 _THEIRS = dict(zip(_CONDCONV, ("efficientnet_cc_b0_4e", "efficientnet_cc_b0_8e", "efficientnet_cc_b1_8e"), strict=True))
 TIMM = {

@@ -6,12 +6,15 @@
 - gluon (apache/mxnet python/mxnet/gluon/model_zoo/vision/inception.py; published in `gluon.py`): torchvision's
   numbers, and children of sequences for names.
 - slim (tensorflow/models research/slim/nets/inception_v3.py): averages leave the padding out, no gamma.
+- google-2016 (tensorflow/models research/inception, inception/slim/inception_model.py): slim's numbers, in checkpoints
+  of the library that slim came from, which names a convolution by its place in its branch.
 
 torchvision's `transform_input`, which its pretrained network applies first, is preprocessing and not part of the Graph.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -20,6 +23,7 @@ from zoo.architectures.branches import (
     STEPS,
     Branches,
     Dialect,
+    Names,
     Steps,
     numbered,
     prefixed,
@@ -55,7 +59,9 @@ _STEM = (("Conv2d_1a_3x3", "32:3x3/2v"), ("Conv2d_2a_3x3", "32:3x3v"), ("Conv2d_
          ("MaxPool_3a_3x3", "max/2v"), ("Conv2d_3b_1x1", "80"), ("Conv2d_4a_3x3", "192:3x3v"),
          ("MaxPool_5a_3x3", "max/2v"))  # fmt: skip
 
-PUBLISHED: Mapping[str, Sequence[str]] = dict.fromkeys(("torchvision", "timm", "slim"), ("inception-v3",))
+PUBLISHED: Mapping[str, Sequence[str]] = dict.fromkeys(
+    ("torchvision", "timm", "slim", "google-2016"), ("inception-v3",)
+)
 TIMM = {f"{origin}inception_v3": ("inception-v3", "timm") for origin in ("", "tf_", "adv_", "gluon_")}
 
 _SCOPE = "InceptionV3"
@@ -80,10 +86,33 @@ def _gluon_names(branch: int, steps: Steps) -> list[tuple[str, ...]]:
     ]
 
 
+_OLDER_MODULES = (
+    "35x35x256a", "35x35x288a", "35x35x288b", "17x17x768a", "17x17x768b", "17x17x768c", "17x17x768d", "17x17x768e",
+    "17x17x1280a", "8x8x2048a", "8x8x2048b",
+)  # fmt: skip
+"""The modules by the map that they give, as google-2016 has it (and as it miscounts once)."""
+_OLDER_STEM = ("conv0", "conv1", "conv2", "pool1", "conv3", "conv4", "pool2")
+
+
+def _older_names(prefixes: Sequence[str]) -> Names:
+    """Names of convolutions, numbered through in each branch."""
+
+    def names(branch: int, steps: Steps) -> list[tuple[str, ...]]:
+        numbers = itertools.count()
+        named = []
+        for parts in steps:
+            layers = [(f"Conv_{next(numbers)}" if step.kind == "conv" else "Pool") for step in parts]
+            named.append(tuple(f"{prefixes[branch]}/{layer.removesuffix('_0')}" for layer in layers))
+        return named
+
+    return names
+
+
 _DIALECTS = {
     "torchvision": torch_dialect(numbered("branch")),
     "timm": torch_dialect(numbered("branch"), act=".bn.act"),
     "gluon": Dialect(replace(GLUON, epsilon=1e-3), lambda name: (f"{name}.0", f"{name}.1", f"{name}.2"), _gluon_names),
+    "google-2016": slim_dialect(),
     "slim": slim_dialect({f"{_SCOPE}/{rule}": f"{_SCOPE}/{name}" for rule, name in _RENAMED.items()}),
 }
 _POOLS = {"torchvision": ("maxpool1", "maxpool2"), "timm": ("Pool1", "Pool2")}
@@ -93,6 +122,8 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     """Returns the Graph of a variant of `PUBLISHED[dialect]`, its parameters shapes only."""
     if dialect == "gluon":
         return _gluon(variant, classes, size or 299)
+    if dialect == "google-2016":
+        return _older(variant, classes, size or 299)
     size, slim = size or 299, dialect == "slim"
     to = Branches(Net(_DIALECTS[dialect].style), _DIALECTS[dialect])
     renamed = dict(zip(("MaxPool_3a_3x3", "MaxPool_5a_3x3"), _POOLS.get(dialect, ()), strict=False))
@@ -118,3 +149,15 @@ def _gluon(variant: str, classes: int, size: int) -> Graph:
         value = to.module(value, f"features.{index}", [branch.format(channels) for branch in KINDS[kind]])
     value = to.torch_head(value, "features.18", "output", classes, dropout=0.5)
     return to.net.graph(variant, value, size)
+
+
+def _older(variant: str, classes: int, size: int) -> Graph:
+    to = Branches(Net(_DIALECTS["google-2016"].style), _DIALECTS["google-2016"])
+    net = to.net
+    value = to.chain("image", [(name, step) for name, (_, step) in zip(_OLDER_STEM, _STEM, strict=True)])
+    for name, (kind, channels) in zip(_OLDER_MODULES, MODULES.values(), strict=True):
+        branches = [branch.format(channels) for branch in KINDS[kind]]
+        value = to.module(value, f"mixed_{name}", branches, names=_older_names(_PREFIXES[kind]))
+    value = net.flatten(net.global_pool(value, "logits/pool"), "logits/flatten")
+    value = net.linear(net.dropout(value, "logits/dropout", 0.2), "logits/logits", classes)
+    return net.graph(variant, value, size, ignored={"aux_logits/*": AUXILIARY, "global_step": STEPS})

@@ -1,13 +1,14 @@
 """Names of inverted bottlenecks in TensorFlow's checkpoints: tensorflow/models' slim, and tensorflow/tpu.
 
 Sources: tensorflow/models research/slim/nets/mobilenet (conv_blocks.py, mobilenet.py), tensorflow/tpu
-models/official/efficientnet/efficientnet_model.py, mnasnet/mnasnet_model.py, mnasnet/mixnet/mixnet_model.py.
+models/official/efficientnet/efficientnet_model.py, condconv/condconv_layers.py, mnasnet/mnasnet_model.py,
+mnasnet/mixnet/mixnet_model.py.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from zoo.architectures.inverted import BlockNames, Kernel, Kind, Layer, Line, Names, Network, Place, blocks
 
@@ -76,17 +77,32 @@ def tpu_names(
         made[key] += 1
         return f"{folder}/{prefix}{place}/{_counted(kind, made[key] - 1)}"
 
-    def layer(place: str, kind: str = "conv2d", kernel: Kernel = 1) -> Layer:
-        parts = [unique(place, kind) for _ in ((kernel,) if isinstance(kernel, int) else kernel)]
+    def normalisation(place: str) -> str:
         norms = f"{place}/{norm}"
         made[norms] += 1
-        normed = f"{scope}/{prefix}{place}/{_counted(norm, made[norms] - 1)}"
+        return f"{scope}/{prefix}{place}/{_counted(norm, made[norms] - 1)}"
+
+    def several(place: str) -> Iterator[Layer]:
+        # Keras's own layers, which it numbers through: three a block, of which the first has no part in the network.
+        made["several"] += 1
+        number = made["several"] - 1
+        parts = ("cond_conv2d", 3 * number + 1), ("depthwise_cond_conv2d", number), ("cond_conv2d", 3 * number + 2)
+        for kind, count in parts:
+            normed = normalisation(place)
+            yield Layer(f"{scope}/model/{place}/{_counted(kind, count)}", normed, f"{normed}/act")
+
+    def layer(place: str, kind: str = "conv2d", kernel: Kernel = 1) -> Layer:
+        parts = [unique(place, kind) for _ in ((kernel,) if isinstance(kernel, int) else kernel)]
+        normed = normalisation(place)
         if len(parts) == 1:
             return Layer(parts[0], normed, f"{normed}/act")
         return Layer(f"{normed}/concat", normed, f"{normed}/act", parts)
 
     def block(place: Place, line: Line) -> BlockNames:
         name = f"blocks_{place.number}"
+        if line.experts:
+            squeeze = (f"{scope}/{name}/se", unique(f"{name}/se", "conv2d"), unique(f"{name}/se", "conv2d"))
+            return BlockNames([*several(name)], squeeze, f"{scope}/{name}/add", f"{scope}/{name}/dense")
         kernels = (*line.pointwise[: len(_TPU[place.kind]) - 2], line.kernel, line.pointwise[1])
         layers = [layer(name, kind, kernel) for kind, kernel in zip(_TPU[place.kind][:-1], kernels[:-1], strict=True)]
         reduce, expand = (unique(f"{name}/se", "conv2d"), unique(f"{name}/se", "conv2d")) if place.se else ("", "")

@@ -2,10 +2,13 @@
 
 Sources: slim (tensorflow/models research/slim/nets/nasnet/nasnet.py, nasnet_utils.py, pnasnet.py) is the first; timm
 (models/nasnet.py, pnasnet.py) and pretrainedmodels (models/nasnet.py, nasnet_mobile.py, pnasnet.py) hold its weights
-under names of their own. `CELLS` says what all of them compute. Two of them differ at the borders:
+under names of their own. `CELLS` says what all of them compute. Three of them differ from it:
 
 - pretrainedmodels pads as much on both sides where slim pads as TensorFlow's SAME, and shifts the windows in some cells
   (`SHIFTED`): the same numbers as slim's at the published size, others where a map has an even side that is odd there.
+- titu1994 (titu1994/Keras-NASNet nasnet.py, tag v1.2) computes what slim does, but the cell behind a reduction cell
+  reads the output before it in the large network too, where slim reads the one before that. Later versions of that
+  code are those of keras.applications.
 - timm's averages of stride 2 count the zeros around the map (layers/pool2d_same.py), slim's do not.
 
 pretrainedmodels ends in an average over 11x11 (mobile: 7x7) positions, which is all of them at the only size that it
@@ -15,13 +18,13 @@ takes. Here it is all of them at any size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from zoo.architectures.nasnet_names import NAMES, Names
+from zoo.architectures.nasnet_names import NAMES, Names, of_titu1994
 from zoo.architectures.net import Net, Padding
 from zoo.errors import UsageError
-from zoo.graph import Graph
+from zoo.graph import Graph, Node
 
 
 class Cell(NamedTuple):
@@ -99,6 +102,7 @@ PUBLISHED: Mapping[str, Sequence[str]] = {
     "timm": ("nasnetalarge", "pnasnet5large"),
     "pretrainedmodels": ("nasnetalarge", "nasnetamobile", "pnasnet5large"),
     "slim": tuple(VARIANTS),
+    "titu1994": ("nasnetalarge", "nasnetamobile"),
 }
 TIMM = {name: (name, "timm") for name in PUBLISHED["timm"]}
 SHIFTED: Mapping[str, Sequence[str]] = {
@@ -124,12 +128,27 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
         UsageError: the input is too small, or one that pretrainedmodels' shifted cells do not fit.
     """
     network = VARIANTS[variant]
+    if dialect == "titu1994":
+        network = replace(network, skip=False)
     size = size or network.size
     if size < SMALLEST:
         raise UsageError(f"{variant}: size={size}; expected {SMALLEST} or more")
     writer = _Writer(NAMES[dialect, network.family], variant, dialect)
     output = writer.network(network, classes, size)
-    return writer.net.graph(variant, output, size, ignored=IGNORED if dialect == "slim" else None)
+    graph = writer.net.graph(variant, output, size, ignored=IGNORED if dialect == "slim" else None)
+    return _renamed(graph, network.cells) if dialect == "titu1994" else graph
+
+
+def _renamed(graph: Graph, cells: int) -> Graph:
+    def new(name: str) -> str:
+        return of_titu1994(name, cells)
+
+    nodes = tuple(
+        Node(node.op, new(node.name), tuple(map(new, node.inputs)), tuple(map(new, node.outputs)), node.attrs)
+        for node in graph.nodes
+    )
+    params = {new(name): param for name, param in graph.params.items()}
+    return replace(graph, nodes=nodes, params=params, outputs=tuple(map(new, graph.outputs)))
 
 
 def _plan(network: Variant, names: Names) -> Iterator[tuple[str, Cell, float, int, int]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from zoo.architectures.net import SLIM, TORCH, Style
+from zoo.architectures.net import KERAS, SLIM, TORCH, Style
 
 
 class Half(NamedTuple):
@@ -78,6 +79,53 @@ _SLIM = Names(
     separator="/",
 )
 
+_TITU1994 = Names(
+    style=KERAS,
+    dropout=0.5,
+    first=("stem_conv1", "stem_bn1"),
+    current=("relu", "conv_1", "bn_1"),
+    previous=("adjust_relu", "adjust_conv_projection", "adjust_bn"),
+    halved=("adjust_relu_1", "adjust_conv_1", "adjust_conv_2", "adjust_bn"),
+    side="{1}{0}/",
+    act=("relu_1", "relu_2"),
+    convolution=("separable_conv_{0}", "separable_conv_{0}_bn"),
+    separable=(Half("/depthwise", "/depthwise_kernel"), Half("", "/pointwise_kernel")),
+    strided=("relu", "conv", "bn"),
+    pools={"max": "pool", "avg": "pool", "projected": "pool"},
+    sum="add_{}",
+    joined="/concat",
+    head=("activation", "global_average_pooling2d", "flatten", "dropout", "predictions"),
+    separator="/",
+)
+"""Of what `of_titu1994` makes the names: a layer's number and its cell's stand behind it."""
+
+
+def of_titu1994(name: str, cells: int) -> str:
+    """Returns titu1994's name of a layer, a value or an array.
+
+    Args:
+        name: as `_TITU1994` has it: `cell_3/left0/separable_conv_1_bn/gamma`.
+        cells: in a block.
+
+    >>> of_titu1994("reduction_cell_0/right0/separable_conv_2_bn/gamma", 6)
+    'separable_conv_2_bn_reduction_1_reduce_6/gamma'
+    """
+    cell = re.match(r"(cell_stem_|reduction_cell_|cell_)(\d+)/(?:(left|right)(\d)/)?([^/]+)(.*)", name)
+    if cell is None:
+        return name
+    sort, number, side, pair, layer, rest = cell[1], int(cell[2]), cell[3], cell[4], cell[5], cell[6]
+    kind = "normal" if sort == "cell_" else "reduction"
+    # A reduction cell counts the blocks before it as one more cell, and so do all that follow.
+    at = f"{number + (number >= cells)}" if sort == "cell_" else f"reduce_{cells * (number + 1)}"
+    at = f"stem_{number + 1}" if sort == "cell_stem_" else at
+    if side is None:
+        own = layer.startswith("adjust")
+        return f"{layer}_{at}{rest}" if own else f"{kind}_{layer}_{at}{rest}"
+    place = f"{side}{int(pair) + 1}"
+    if kind == "reduction":  # two are called so in the publisher's code
+        place = {"right1": "1", "left5": "left4" if layer.startswith("separable") else "left5"}.get(place, place)
+    return f"{layer}_{kind}_{place}_{at}{rest}"
+
 
 def _torch(act: str, acts: tuple[str, str], pnasnet: bool, dropout: float) -> Names:
     """timm's and pretrainedmodels' names: they differ in those of activations only, and in the head."""
@@ -117,6 +165,7 @@ def _halved(act: str, scope: str) -> tuple[str, str, str, str]:
 NAMES: Mapping[tuple[str, str], Names] = {
     ("slim", "nasnet"): _SLIM,
     ("slim", "pnasnet"): _SLIM,
+    ("titu1994", "nasnet"): _TITU1994,
     ("timm", "nasnet"): _torch("act", ("act_1", "act_2"), pnasnet=False, dropout=0),
     ("timm", "pnasnet"): _torch("act", ("act_1", "act_2"), pnasnet=True, dropout=0),
     ("pretrainedmodels", "nasnet"): _torch("relu", ("relu", "relu1"), pnasnet=False, dropout=0.5),

@@ -1,6 +1,7 @@
 """ResNets that TensorFlow 1 checkpoints hold: batch normalisation behind each convolution (arXiv:1512.03385).
 
-All pad convolutions with a stride as much on both sides; the stem's max pool pads as TensorFlow's SAME, one row below.
+All but ry's pad convolutions with a stride as much on both sides; the stem's max pool pads as TensorFlow's SAME, one
+row below.
 
 - slim (tensorflow/models research/slim/nets/resnet_v1.py): the stride is in the last unit of a block, in its 3x3
   convolution; that unit's shortcut is a 1x1 max pool. Logits are a 1x1 convolution.
@@ -10,6 +11,8 @@ All pad convolutions with a stride as much on both sides; the stem's max pool pa
   (arXiv:2103.07579; configurations in resnet_rs/) have a stem of 3x3 convolutions, the last in place of the max pool,
   average pools before strided shortcuts, and squeeze-and-excitation. Their published accuracy is that of the moving
   averages (`.../ExponentialMovingAverage`), statistics of the batch normalisations included.
+- ry (ry/tensorflow-resnet resnet.py @ccb9cc8c): Caffe's weights, so the stride is in the first unit's first 1x1
+  convolution and its shortcut; but an epsilon of 1e-3 and TensorFlow's SAME everywhere, so the numbers are not Caffe's.
 """
 
 from __future__ import annotations
@@ -75,26 +78,43 @@ class Dialect:
     names: Mapping[str, str]
     stride_last: bool = False
     """Whether a block's last unit has its stride, else the first one of the block that follows."""
+    strided: int = 1
+    """Which of a bottleneck's convolutions has the stride."""
 
 
+_RY_ENDS = {"conv": "/Conv2D", "weights": "/weights", "norm": "", "act": "/Relu"}
 SLIM_NAMES = {
     "conv": "{unit}{layer}",
     "norm": "{unit}{layer}/BatchNorm",
     "act": "{unit}{layer}/Relu",
     "add": "{unit}add",
 }
+RY_NAMES = {
+    "conv": "{unit}{layer}/Conv2D",
+    "weights": "{unit}{layer}/weights",
+    "norm": "{unit}{layer}",
+    "act": "{unit}{layer}/Relu",
+    "add": "{unit}add",
+    **{f"{kind} stem": f"scale1{end}" for kind, end in _RY_ENDS.items()},
+    **{f"{kind} conv{i}": f"{{unit}}{n}{end}" for kind, end in _RY_ENDS.items() for i, n in enumerate("abc", 1)},
+    "act out": "{unit}Relu",
+    "dense": "fc",
+}
+"""A layer's kernel and the arrays of its normalisation stand in one scope."""
 # All strided convolutions are padded by hand, which is the other style of padding.
 SLIM_STYLE, TPU_STYLE = (replace(style, same=False, epsilon=1e-5) for style in (SLIM, TPU))
 DIALECTS = {
     "slim": Dialect(SLIM_STYLE, "resnet_v1_{depth}/", "block{block}/unit_{index}/bottleneck_v1/", SLIM_NAMES, True),
     "official": Dialect(TPU_STYLE, "resnet_model/", "", NUMBERED),
     "tpu": Dialect(TPU_STYLE, "", "", NUMBERED),
+    "ry": Dialect(SLIM, "", "scale{scale}/block{index}/", RY_NAMES, strided=0),
 }
 DEPTHS = (18, 34, 50, 101, 152, 200)
 PUBLISHED: Mapping[str, Sequence[str]] = {
     "slim": tuple(f"resnet{depth}" for depth in DEPTHS[2:]),
     "official": tuple(f"resnet{depth}" for depth in DEPTHS),
     "tpu": (*(f"resnet{depth}" for depth in DEPTHS), *(f"resnetrs{depth}" for depth in SIZES)),
+    "ry": tuple(f"resnet{depth}" for depth in DEPTHS[2:5]),
 }
 IGNORED = {
     "global_step": "counts training steps",
@@ -112,10 +132,11 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     value = _improved_stem(net, names) if improved else _stem(net, names)
     for block, repeats in enumerate(REPEATS[depth]):
         for index in range(repeats):
-            names.unit = as_written.unit.format(block=block + 1, index=index + 1)
+            names.unit = as_written.unit.format(block=block + 1, scale=block + 2, index=index + 1)
             strided = (index == repeats - 1 and block < 3) if as_written.stride_last else (index == 0 and block > 0)
-            first = index == 0
-            value = _unit(net, value, names, 64 << block, 2 if strided else 1, first, depth < 50, improved)
+            strides = [1] * 3
+            strides[as_written.strided if depth >= 50 else 0] = 2 if strided else 1
+            value = _unit(net, value, names, 64 << block, strides, index == 0, depth < 50, improved)
     value = net.global_pool(value, f"{names.root}final_reduce_mean")
     names.unit = ""
     if dialect == "slim":
@@ -130,12 +151,15 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
 
 def convolve(net: Net, value: str, names: Names, layer: str, channels: int, kernel: int, stride: int, act: bool) -> str:
     """Convolution and batch normalisation, and ReLU if `act`."""
-    value = net.norm(net.conv(value, names("conv", layer), channels, kernel, stride), names("norm", layer))
+    weights = names("weights", layer) if "weights" in names.patterns else None
+    value = net.conv(value, names("conv", layer), channels, kernel, stride, weights=weights)
+    value = net.norm(value, names("norm", layer))
     return net.act(value, names("act", layer), "relu") if act else value
 
 
 def _stem(net: Net, names: Names) -> str:
-    value = convolve(net, "image", names, "conv1", 64, 7, 2, True)
+    layer = "stem" if "norm stem" in names.patterns else "conv1"
+    value = convolve(net, "image", names, layer, 64, 7, 2, True)
     return net.max_pool(value, f"{names.root}pool1", 3, 2, pad="same")
 
 
@@ -147,10 +171,10 @@ def _improved_stem(net: Net, names: Names) -> str:
 
 
 def _unit(
-    net: Net, before: str, names: Names, inner: int, stride: int, first: bool, basic: bool, improved: bool
+    net: Net, before: str, names: Names, inner: int, strides: Sequence[int], first: bool, basic: bool, improved: bool
 ) -> str:
-    layers = [(inner, 3, stride), (inner, 3, 1)] if basic else [(inner, 1, 1), (inner, 3, stride), (4 * inner, 1, 1)]
-    channels = layers[-1][0]
+    sides = [(inner, 3), (inner, 3)] if basic else [(inner, 1), (inner, 3), (4 * inner, 1)]
+    channels, stride = sides[-1][0], max(strides)
     shortcut = before
     if first:
         step = stride
@@ -160,8 +184,8 @@ def _unit(
     elif stride == 2:
         shortcut = net.max_pool(before, names("conv", "shortcut"), 1, 2)
     value = before
-    for index, (out, kernel, step) in enumerate(layers, 1):
-        value = convolve(net, value, names, f"conv{index}", out, kernel, step, index < len(layers))
+    for index, (out, kernel) in enumerate(sides):
+        value = convolve(net, value, names, f"conv{index + 1}", out, kernel, strides[index], index + 1 < len(sides))
     if improved:
         reduce, expand = names("conv"), names("conv")
         value = net.squeeze_excite(value, f"{expand}.mul", reduce, expand, channels // 4)

@@ -11,13 +11,15 @@ Dialects differ in what the dense layers are and in what is behind the last pool
 - timm (models/vgg.py): the first two dense layers are convolutions (7x7, 1x1) of the same numbers, `pre_logits`.
 - pytorchcv (models/vgg.py) takes no average. Its `bn_vgg16b` is `vgg16-bn`; `bn-vgg16` has convolutions without bias.
 - slim (tensorflow/models research/slim/nets/vgg.py): fc6 is a 7x7 convolution without padding, fc8 a 1x1.
+- machrisaa (machrisaa/tensorflow-vgg vgg16.py, vgg19.py): Caffe's weights as NumPy saved a dict of lists, kernel and
+  bias; the last map is flattened with the channels fastest. The dropouts are those of its vgg19_trainable.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from zoo.architectures.net import SLIM, TORCH, Net
+from zoo.architectures.net import SLIM, TORCH, Net, Style
 from zoo.errors import UsageError
 from zoo.graph import Graph
 
@@ -41,7 +43,9 @@ PUBLISHED: Mapping[str, Sequence[str]] = {
     "pytorchcv": (*_TORCH_NAMES, *(f"bn-{name}" for name in VARIANTS)),
     # vgg_a is the paper's 11-layer network
     "slim": ("vgg11", "vgg16", "vgg19"),
+    "machrisaa": ("vgg16", "vgg19"),
 }
+MACHRISAA = Style(kernel="/0", bias="/1", channels_last=True, same=True)
 TIMM = {name.replace("-", "_"): (name, "timm") for name in _TORCH_NAMES}
 HEADS: Mapping[str, Sequence[str]] = {
     "torchvision": [f"classifier.{index}" for index in range(7)],
@@ -71,6 +75,11 @@ def build(variant: str, dialect: str, classes: int, size: int | None) -> Graph:
     net = Net(SLIM if dialect == "slim" else TORCH)
     if dialect == "slim":
         return net.graph(variant, _slim(net, variant, classes), size, ignored=_IGNORED)
+    if dialect == "machrisaa":
+        if size // 32 != 7:
+            raise UsageError(f"{variant}: size={size}; expected 224 to 255")
+        net = Net(MACHRISAA)
+        return net.graph(variant, _machrisaa(net, variant, classes), size)
     plain = variant.removeprefix("bn-").removesuffix("-bn")
     features = "_features" if dialect == "pretrainedmodels" else "features"
     value, index = "image", 0
@@ -130,3 +139,19 @@ def _slim(net: Net, variant: str, classes: int) -> str:
         value = net.dropout(net.act(value, f"{name}/Relu", "relu"), f"{scope}/dropout{name[-1]}", DROPOUT)
     value = net.conv(value, f"{scope}/fc8", classes, bias=True)
     return net.flatten(net.global_pool(value, f"{scope}/global_pool"), f"{scope}/fc8/squeezed")
+
+
+def _machrisaa(net: Net, variant: str, classes: int) -> str:
+    value = "image"
+    for block, (repeats, channels) in enumerate(zip(VARIANTS[variant], CHANNELS, strict=True), 1):
+        for unit in range(1, repeats + 1):
+            name = f"conv{block}_{unit}"
+            value = net.act(net.conv(value, name, channels, 3, bias=True), f"{name}/Relu", "relu")
+        value = net.max_pool(value, f"pool{block}", 2, 2, pad="same")
+    channels = net.channels[value] * 49
+    value = net.node("Transpose", "fc6/channels_last", value, perm=(0, 2, 3, 1))
+    value = net.node("Flatten", "fc6/Reshape", value, channels=channels, axis=1)
+    for number in "67":
+        value = net.act(net.linear(value, f"fc{number}", HIDDEN), f"relu{number}", "relu")
+        value = net.dropout(value, f"dropout{number}", DROPOUT)
+    return net.linear(value, "fc8", classes)

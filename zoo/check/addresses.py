@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.check.findings import Finding
 from zoo.check.reading import Stated
 from zoo.fetch.places import Patience, PlaceError, host_of, shown
-from zoo.files import ArchivePlace, File, HubPlace, PackagePlace, Place
+from zoo.files import ArchivePlace, File, HubPlace, PackagePlace, Place, TorrentPlace
 
 if TYPE_CHECKING:
     from zoo.check import Report, Tell
@@ -74,6 +74,8 @@ def _address(place: Place) -> _Address:
     if isinstance(place, HubPlace):
         text = f"hub {place.repo}/{place.file}@{place.revision}"
         return _Address(text, "hub", lambda: _hub(place))
+    if isinstance(place, TorrentPlace):
+        return _Address(place.url, host_of(place.url), lambda: _torrent(place.url))
     return _Address(place.url, host_of(place.url), lambda: _web(place.url))
 
 
@@ -81,6 +83,10 @@ def _web(url: str) -> int | None:
     from zoo.fetch import connection
 
     return connection.probe(url, patience=_PATIENCE)
+
+
+def _torrent(url: str) -> None:
+    _web(url)  # the size is that of the .torrent
 
 
 def _hub(place: HubPlace) -> int | None:

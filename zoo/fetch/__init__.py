@@ -21,7 +21,7 @@ from zoo.fetch import archive, local, package, parts
 from zoo.fetch.digest import Digester, Published, about
 from zoo.fetch.places import PlaceError, Session, Wanted, host_of, shown
 from zoo.fetch.progress import Bar, Progress, reporter
-from zoo.files import ArchivePlace, File, HubPlace, PackagePlace, Place, UrlPlace
+from zoo.files import ArchivePlace, File, HubPlace, PackagePlace, Place, TorrentPlace, UrlPlace
 from zoo.schema import ModelCard
 
 __all__ = ["fetch", "fetch_files", "pin", "pinned"]
@@ -210,6 +210,10 @@ def _try(place: Place, wanted: Wanted, item: _Item, others: list[_Item], session
         with parts.scratch(f"{item.key}-copy") as folder:
             digester = package.download(place.package, place.member, folder / "body", wanted.published, session)
             return item.settle(folder / "body", digester)
+    if isinstance(place, TorrentPlace):
+        raise PlaceError(
+            f"is a torrent, which zoo does not fetch; get {place.file} with it and pass its folder as source"
+        )
     if isinstance(place, ArchivePlace):
         return _from_archive(place, wanted, item, others, session, last=last)
     if isinstance(place, HubPlace):

@@ -11,7 +11,7 @@ from zoo.fetch import archive
 from zoo.fetch.digest import Digester, Published, chunks
 from zoo.fetch.package import extract, matches
 from zoo.fetch.places import PlaceError, Wanted
-from zoo.files import ArchivePlace, PackagePlace, Place
+from zoo.files import ArchivePlace, PackagePlace, Place, TorrentPlace
 
 
 def listing(source: str | os.PathLike[str]) -> list[Path]:
@@ -68,6 +68,8 @@ def copy(found: list[Path], wanted: Wanted, places: Sequence[Place], target: Pat
                     return archive.extract(path, "tar.gz", member, target, wanted.published), ""
                 if isinstance(place, ArchivePlace) and _is_archive(path, place):
                     return archive.extract(path, place.packing, place.member, target, wanted.published), ""
+                if isinstance(place, TorrentPlace) and place.packing and place.member and _is_what_it_gave(path, place):
+                    return archive.extract(path, place.packing, place.member, target, wanted.published), ""
             except PlaceError as error:
                 reason = f"{path}: {error}"
     return None, reason
@@ -115,3 +117,15 @@ def _is_archive(path: Path, place: ArchivePlace) -> bool:
     if problem and named:
         raise PlaceError(problem)
     return not problem
+
+
+def _is_what_it_gave(path: Path, place: TorrentPlace) -> bool:
+    """Returns whether a file is the archive that a torrent leads to, by its name.
+
+    Raises:
+        PlaceError: it has the name but not the size.
+    """
+    size = path.stat().st_size
+    if path.name == place.file.rpartition("/")[2] and place.size not in ("unknown", size):
+        raise PlaceError(f"has {size} bytes, the torrent says {place.size}; it is cut, or another file")
+    return path.name == place.file.rpartition("/")[2]

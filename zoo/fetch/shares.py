@@ -46,11 +46,17 @@ def one_drive(page: SplitResult, endpoint: str = "https://onedrive.live.com/down
     return f"{endpoint}?{urlencode(asked, quote_via=quote)}"
 
 
+def mega(page: SplitResult) -> str:
+    """Refuses: what mega.nz sends is enciphered, and only its page has the key."""
+    raise PlaceError(f"is a page of mega.nz, which deciphers its files in the browser; {_BY_HAND}")
+
+
 DIRECT: Mapping[str, Direct] = {
     "drive.google.com": google_drive,
     "docs.google.com": google_drive,
     "1drv.ms": one_drive_short,
     "onedrive.live.com": one_drive,
+    "mega.nz": mega,
 }
 
 

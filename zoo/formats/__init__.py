@@ -28,6 +28,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "gluon": ("params",),
     "keras": ("keras",),
     "mxnet": ("symbol", "params"),
+    "numpy": ("arrays",),
     "onnx": ("onnx",),
     "pytorch": ("state dict",),
     "tensorflow": ("graph",),
@@ -35,7 +36,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 _SEVERAL = {"data", "keras"}
 """Kinds of which a model may have more than one file."""
-_GRAPHLESS = ("caffe_mean", "checkpoint", "gluon", "pytorch")
+_GRAPHLESS = ("caffe_mean", "checkpoint", "gluon", "numpy", "pytorch")
 """Formats that hold names and arrays only."""
 _SUFFIXES = {
     ".index": "index",
@@ -44,6 +45,8 @@ _SUFFIXES = {
     ".caffemodel": "caffemodel",
     ".keras": "keras",
     ".params": "params",
+    ".npy": "arrays",
+    ".npz": "arrays",
     ".onnx": "onnx",
     ".pb": "graph",
     ".t7": "t7",
@@ -204,6 +207,9 @@ def _marked(head: bytes) -> str | None:
 
     if head.startswith(b"PK\x03\x04") and head[30:].startswith(_KERAS):
         return "keras"
+    first = head[30 : 30 + int.from_bytes(head[26:28], "little")]  # the name of an archive's first member
+    if head.startswith(b"\x93NUMPY") or (head.startswith(b"PK\x03\x04") and first.endswith(b".npy")):
+        return "arrays"
     if head.startswith((b"PK\x03\x04", b"\x80")) or safetensors.told_by(head):
         return "state dict"
     if head.startswith(b"\x12\x01\0\0\0\0\0\0"):  # MXNet's kMXAPINDArrayListMagic

@@ -3,7 +3,8 @@
 Python's own `pickle` looks names up and calls them, and even an unpickler with a list of allowed names can be talked
 into much with those. Here the opcodes only move plain values about. A name outside the caller's table refuses the
 file; a name in the table stands for one of the caller's own constructors, which make a value of a tuple of plain
-values. State that an object's `__setstate__` would take (opcode BUILD) is dropped: no value made here has any.
+values. State that an object's `__setstate__` would take (opcode BUILD) goes to values made to take it (`Stateful`), and
+is dropped otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from zoo.errors import FormatError, UnsupportedError
 MAX_OPCODES = 2_000_000  # about 50,000 tensors; one opcode costs at most a small container, so memory stays bounded
 MAX_MEMO = 2**32  # what the binary opcodes can say
 MAX_KEY = 2**60  # larger ints fold modulo 2**61-1 when hashed, so a file could make all its keys collide
+
+MIN_RAW = 500  # bytes; shorter strings may be names
+_LENGTHS = {"BINSTRING": 4, "BINBYTES": 4, "BINBYTES8": 8}  # opcode -> bytes of the number that says how long it is
+ADVICE = "save model.state_dict() alone in PyTorch"
 
 Constructor = Callable[[tuple[Any, ...]], Any]
 
@@ -36,6 +41,27 @@ class Opaque:
     kind: str
 
 
+@dataclass(frozen=True)
+class Raw:
+    """A long string of bytes that stays where it lies."""
+
+    start: int
+    """First byte in the stream."""
+    length: int
+
+
+class Stateful:
+    """A value whose state follows after it was made."""
+
+    def build(self, state: Any) -> None:
+        """Takes the state.
+
+        Raises:
+            ValueError: it is not of the expected kind; so may any error that `load` takes for damage.
+        """
+        raise NotImplementedError
+
+
 def opaque(kind: str) -> Constructor:
     """Returns a constructor that ignores its arguments and leaves an `Opaque` of this kind."""
     return lambda _args: Opaque(kind)
@@ -47,6 +73,8 @@ def load(
     where: str,
     allowed: Mapping[str, Constructor | None],
     persistent: Callable[[Any], Any] | None = None,
+    raw: bool = False,
+    advice: str = ADVICE,
 ) -> Any:
     """Returns the value of the pickle that starts at the stream's position, and leaves the stream behind it.
 
@@ -55,26 +83,31 @@ def load(
         where: the file's name, for messages.
         allowed: global name (`torch.Size`) -> our constructor, or None for a name that is only mentioned (a type).
         persistent: what a persistent id stands for; without it such ids refuse the file.
+        raw: whether strings of bytes above `MIN_RAW` come as `Raw`.
+        advice: how to make a file that can be read, for messages.
 
     Raises:
         FormatError: the pickle is damaged, too large, or names a global that is not in the table.
     """
-    machine = _Machine(where, allowed, persistent)
+    machine = _Machine(where, allowed, persistent, advice)
     count = 0
     try:
         for opcode, argument, position in pickletools.genops(stream):
             machine.position = position
             count += 1
             if count > MAX_OPCODES:
-                raise FormatError(f"{where}: pickle has more than {MAX_OPCODES} opcodes; too many for a state dict")
+                raise FormatError(f"{where}: pickle has more than {MAX_OPCODES} opcodes; too many for arrays and names")
             if opcode.name == "STOP":
                 return machine.stack.pop()
             step = _STEPS.get(opcode.name)
             if step is None:
                 raise UnsupportedError(
-                    f"{where}: pickle opcode {opcode.name} at byte {position} is not used by state dicts; "
-                    "nothing was executed; save model.state_dict() again in PyTorch"
+                    f"{where}: pickle opcode {opcode.name} at byte {position} belongs to no array or container; "
+                    f"nothing was executed; {advice}"
                 )
+            if raw and opcode.name in _LENGTHS and isinstance(argument, str | bytes) and len(argument) > MIN_RAW:
+                assert position is not None, "the stream can tell where it is"
+                argument = Raw(position + 1 + _LENGTHS[opcode.name], len(argument))
             step(machine, argument)
     except FormatError:
         raise
@@ -97,9 +130,14 @@ class _Machine:
     """The stack, the stacks saved by MARK, and the memo."""
 
     def __init__(
-        self, where: str, allowed: Mapping[str, Constructor | None], persistent: Callable[[Any], Any] | None
+        self,
+        where: str,
+        allowed: Mapping[str, Constructor | None],
+        persistent: Callable[[Any], Any] | None,
+        advice: str,
     ) -> None:
         self.where = where
+        self.advice = advice
         self.allowed = allowed
         self.persistent = persistent
         self.stack: list[Any] = []
@@ -116,7 +154,7 @@ class _Machine:
         if name not in self.allowed:
             raise FormatError(
                 f"{self.where}: names the Python object {shown(name)!r}; only tensors and plain containers are read, "
-                "nothing was executed; if you trust its maker, save model.state_dict() alone in PyTorch"
+                f"nothing was executed; if you trust its maker, {self.advice}"
             )
         return Global(name)
 
@@ -209,8 +247,10 @@ def _pop_mark(machine: _Machine, argument: Any) -> None:
     machine.pop_mark()
 
 
-def _drop_state(machine: _Machine, argument: Any) -> None:
-    machine.stack.pop()
+def _build(machine: _Machine, argument: Any) -> None:
+    state, target = machine.stack.pop(), machine.stack[-1]
+    if isinstance(target, Stateful):
+        target.build(state)
 
 
 def _tuple_of(count: int) -> Step:
@@ -301,6 +341,6 @@ _STEPS: dict[str, Step] = {
     "STACK_GLOBAL": _stack_global,
     "REDUCE": _call,
     "NEWOBJ": _call,
-    "BUILD": _drop_state,
+    "BUILD": _build,
     "BINPERSID": _persistent,
 }

@@ -264,7 +264,7 @@ def _read(name: str, draft: Data, found: _Found, scratch: Path, tell: Tell) -> t
     if stated.get("architecture"):
         variant, dialect = measure.dialect_of(stated["architecture"], stated.get("dialect"))
         source |= {"architecture": variant, "dialect": dialect}
-    elif source["format"] in ("pytorch", "checkpoint"):
+    elif source["format"] in ("pytorch", "checkpoint", "numpy"):
         raise UsageError(
             f"architecture: {found.named[0].name} holds weights without a graph; name the network, such as "
             "resnet50/torchvision (`zoo architectures` lists them)"

@@ -23,6 +23,7 @@ TOLERANCE = 1e-4
 ROLES = {
     "prototxt": "graph", "symbol": "graph", "t7": "graph", "graph": "graph", "onnx": "graph",
     "caffemodel": "weights", "params": "weights", "keras": "weights", "state dict": "weights", "index": "weights",
+    "arrays": "weights",
 }  # fmt: skip
 """Kind of a file, as in `zoo.formats.PARTS` -> its key in `files`."""
 

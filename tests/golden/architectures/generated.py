@@ -61,7 +61,7 @@ def _array(name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
     fan_in = count / ((shape[-1] if last else shape[0]) * (shape[-2] if depthwise else 1))
     if len(shape) == 2 and shape[0] in (4, 8) and "conv" in "".join(re.split("[./]", name)[-2:]):
         # CondConv's kernels, a flat row each, do not say what one output sums over.
-        fan_in = shape[0] / 4 * (16 if "_dw" in name else np.sqrt(6 * shape[1]))
+        fan_in = shape[0] / 4 * (16 if "_dw" in name or "depthwise" in name else np.sqrt(6 * shape[1]))
     return (flat * np.float32(gain / np.sqrt(fan_in))).reshape(shape)
 
 

@@ -26,9 +26,10 @@ layers, backend = tf_keras.layers, tf_keras.backend
 MODULES = {"backend": backend, "layers": layers, "models": tf_keras.models, "utils": tf_keras.utils}
 """What keras_applications and those after it want to be given."""
 _SUBMODULES = (
-    "applications", "applications.imagenet_utils", "backend", "datasets", "engine", "engine.topology", "initializers",
-    "layers", "layers.convolutional", "layers.core", "layers.merge", "layers.normalization", "layers.pooling", "models",
-    "optimizers", "preprocessing", "regularizers", "utils", "utils.data_utils", "utils.layer_utils",
+    "applications", "applications.imagenet_utils", "applications.inception_v3", "backend", "datasets", "engine",
+    "engine.topology", "initializers", "layers", "layers.convolutional", "layers.core", "layers.merge",
+    "layers.normalization", "layers.pooling", "models", "optimizers", "preprocessing", "regularizers", "utils",
+    "utils.data_utils", "utils.layer_utils",
 )  # fmt: skip
 
 
@@ -127,13 +128,14 @@ def _folders(path: Path) -> list[str]:
 def stand_in(size: int, version: int, theano: bool) -> Any:
     """Returns what answers for all of Keras's modules; names that a network does not need are mocks."""
     keras = mock.MagicMock()
-    for name in ("Activation", "Add", "Dropout", "Flatten", "GlobalAveragePooling2D", "Lambda", "Reshape",
-                 "concatenate"):  # fmt: skip
+    for name in ("Activation", "Add", "Cropping2D", "Dropout", "Flatten", "GlobalAveragePooling2D", "Lambda", "Reshape",
+                 "SeparableConv2D", "add", "concatenate"):  # fmt: skip
         setattr(keras, name, getattr(layers, name))
     for name in ("variable", "reshape", "square", "permute_dimensions"):
         setattr(keras, name, getattr(backend, name))
     keras.image_dim_ordering.return_value = "th" if theano else "tf"
     keras.image_data_format.return_value = "channels_last"
+    keras.backend.return_value = "tensorflow"
     keras.is_keras_tensor = backend.is_keras_tensor
     keras._obtain_input_shape = lambda shape, **_: shape
     keras.spatial_2d_padding = lambda x, by: tf.pad(x, [[0, 0], [0, 0], *([n, n] for n in by)])
