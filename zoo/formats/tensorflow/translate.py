@@ -84,8 +84,8 @@ def translate(state: State, wanted: Sequence[Ref] | None) -> Graph:
     params = {key: array for key, array in state.params.items() if key in used}
     reads = used | set(outputs)
     network = {name: shape for name, shape in state.inputs.items() if name in reads}
-    told = {name: reason for name, reason in dropped.items() if flat.names[name] not in walk.items}
-    graph = Graph(flat.file, network, outputs, tuple(nodes), params, {**_unused(walk), **told, **state.notes})
+    before = {name: reason for name, reason in dropped.items() if flat.names[name] not in walk.items}
+    graph = Graph(flat.file, network, outputs, tuple(nodes), params, {**_unused(walk), **before, **state.notes})
     return graph.check()
 
 
