@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from zoo import formats
+import zoo
+from zoo import formats, registry
 from zoo.build import build
 from zoo.cli import cli
+from zoo.convert import read_card
 from zoo.errors import UsageError
 from zoo.formats import tensorflow
 from zoo.formats.options import Options
@@ -20,6 +22,7 @@ from zoo.graph import Graph
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tensorflow" / "published"
 QUANTISED = ("mobilenet_v1_quant", "mobilenet_v3_quant")
+LAST = ("unnamed-1007", "unnamed output 1007")
 BORDER = 0.01
 """Most of a map's numbers that may lie on a rounding border, where the last bit of a sum decides between two steps."""
 
@@ -96,6 +99,18 @@ def test_the_command_takes_beginning_and_end(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert (tmp_path / "features.keras").is_file()
     assert "not used: DecodeJpeg: no array: stands before Mul" in result.stderr
+
+
+def test_the_card_of_2015_begins_behind_the_scaling_and_names_its_outputs(tmp_path: Path) -> None:
+    path, values = unpacked("classify_image", tmp_path)
+    card = zoo.info("inception-v3.google-2015")
+    small = card.model_copy(update={"preprocessing": card.preprocessing.model_copy(update={"height": 43, "width": 43})})
+    graph = read_card(small, {"graph": path}, sandbox=False)
+    assert near(run(graph, scaled(values)), values["softmax"])
+    assert (card.preprocessing.mean, card.preprocessing.std) == ((128, 128, 128), (128, 128, 128))
+    names = registry.labels(card)
+    assert names is not None
+    assert (len(names), names[449], names[1007]) == (1008, ("n01440764", "tench"), LAST)
 
 
 @pytest.mark.parametrize(
