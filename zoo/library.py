@@ -48,8 +48,8 @@ def get(
         progress: how a download is told: see `zoo.fetch.fetch`.
         jobs: connections at a time for a file of more than 64 MB, 1 to 16.
         given: facts about its preprocessing in place of the card's, for models of which no source gives them:
-            `channel_order`, `value_range`, `mean`, `std`, `resize`, `interpolation` (`zoo.given.Given`). Each choice is
-            a model of its own in the cache, and says so in its receipt.
+            `height`, `width`, `channel_order`, `value_range`, `mean`, `std`, `resize`, `interpolation`
+            (`zoo.given.Given`). Each choice is a model of its own in the cache, and says so in its receipt.
 
     Returns:
         `output` if given, else the artifact's folder.
