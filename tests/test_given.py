@@ -97,6 +97,34 @@ def test_the_network_without_preprocessing_needs_no_fact(add: Any) -> None:
     assert zoo.verify("small-net")["parity"] is None
 
 
+def test_the_size_of_the_input_is_the_callers_to_state_too(add: Any) -> None:
+    folder = add(height="unknown", width="unknown")
+    with pytest.raises(UnknownFactError, match=r"height and width: no source gives them.*--height 224 --width 224"):
+        zoo.get("small-net", source=folder)
+    with pytest.raises(UnknownFactError, match="height and width") as caught:
+        zoo.load("small-net", source=folder, preprocessing=False)
+    assert "preprocessing=False" not in str(caught.value), "without preprocessing it needs a size as well"
+    got = CliRunner().invoke(cli, ["get", "small-net", "--source", str(folder), "--height", "8", "--width", "8"])
+    assert got.exit_code == 0, got.output
+    model = zoo.load("small-net", height=8, width=8)
+    assert model.input_shape == (None, 8, 8, 3)
+    x = IMAGE[..., ::-1].astype(float) - (104, 117, 123)
+    np.testing.assert_allclose(run(model, IMAGE), small_model.probabilities(x), atol=1e-5)
+    assert (
+        zoo.predict("small-net", IMAGE, top=1, height=8, width=8)[0][0].index == small_model.probabilities(x).argmax()
+    )
+
+
+def test_a_network_that_takes_any_size_takes_the_callers(add: Any) -> None:
+    folder = add(resize={"kind": "square", "size": 12})
+    model = zoo.load("small-net", source=folder, height=10, width=12)
+    assert model.input_shape == (None, 10, 12, 3)
+    with pytest.raises(UsageError, match="expected at least 14"):
+        zoo.load("small-net", source=folder, height=14)
+    with pytest.raises(UsageError, match="height: "):
+        given.apply(zoo.info("small-net"), {"height": 0})
+
+
 @pytest.mark.parametrize(
     ("facts", "told"),
     [

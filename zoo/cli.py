@@ -233,6 +233,7 @@ def verify(name: str, against: str | None, offline: bool | None, as_json: bool) 
     "--architecture", help="For weights that carry no graph, such as resnet50/torchvision; see `zoo architectures`."
 )
 @click.option("--until", metavar="LAYER", help="Convert only up to this layer, by its name in the origin.")
+@click.option("--input", metavar="NODE", help="Start a TensorFlow graph at this node's value, such as Mul.")
 @against_option
 @click.option("--input-shape", metavar="C,H,W", callback=_shape, help="Size of the input, if the files do not say it.")
 @click.option("--theano-kernels", is_flag=True, default=None, help="The Keras model was made with Theano.")

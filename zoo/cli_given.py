@@ -33,10 +33,12 @@ def _rule(context: click.Context, option: click.Parameter, value: str | None) ->
 
 
 _OPTIONS = (
+    click.option("--height", type=click.IntRange(min=1), metavar="ROWS", help="Of the network's input."),
+    click.option("--width", type=click.IntRange(min=1), metavar="COLUMNS", help="Of the network's input."),
     click.option(
         "--channel-order",
         type=click.Choice(["RGB", "BGR", "gray"]),
-        help="Channels the origin takes. This and the next ones: where no source gives the fact, or in its place.",
+        help="Channels the origin takes. This and its neighbours: where no source gives the fact, or in its place.",
     ),
     click.option(
         "--value-range", metavar="LOW,HIGH", callback=_numbers, help="Of a pixel before the mean: 0,255 or 0,1."

@@ -29,7 +29,14 @@ from zoo.graph import Graph
 from zoo.preprocessing import affine, is_per_pixel, per_pixel
 from zoo.registry import check_file
 from zoo.schema import MeanFile, ModelCard, Preprocessing
-from zoo.sources import CheckpointSource, FinishedSource, KerasSource, UnsupportedSource, WeightsSource
+from zoo.sources import (
+    CheckpointSource,
+    FinishedSource,
+    KerasSource,
+    TensorFlowSource,
+    UnsupportedSource,
+    WeightsSource,
+)
 
 
 def convert_card(
@@ -319,7 +326,9 @@ def _graph_of(card: ModelCard, files: Mapping[str, Path], read: _Read) -> Graph:
             return _graph_of_weights(card, source, arrays, paths[0].name)
         theano = source.theano_kernels
     channels = 1 if inputs.channel_order == "gray" else 3
-    options = Options(input_shape=(channels, *inputs.sides), until=source.until, theano_kernels=theano)
+    begin = source.input if isinstance(source, TensorFlowSource) else None
+    shape = (channels, *inputs.sides)
+    options = Options(input_shape=shape, input=begin, until=source.until, theano_kernels=theano)
     found = read(source.format, paths, options=options)
     if not isinstance(found, Graph):
         raise FormatError(f"{paths[0].name}: holds weights without a graph; the card has to name the architecture")

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 class Given(TypedDict, total=False):
     """What a caller may state; None is as good as left out."""
 
+    height: int | None
+    """Rows of the network's input, pixels."""
+    width: int | None
+    """Columns of the network's input, pixels."""
     mean: Sequence[float] | Literal["none"] | None
     """One number per channel in the origin's channel order on its value range, or "none"."""
     std: Sequence[float] | Literal["none"] | None
@@ -32,12 +36,15 @@ class Given(TypedDict, total=False):
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "area"] | None
 
 
-INSIDE = ("channel_order", "value_range", "mean", "std")
+SIDES = ("height", "width")
+INSIDE = (*SIDES, "channel_order", "value_range", "mean", "std")
 """Facts that decide the numbers of a converted model; the others are needed when images are prepared."""
 
 SOURCE = "stated by the caller"
 
 EXAMPLES = {
+    "height": ("--height 224", "height=224"),
+    "width": ("--width 224", "width=224"),
     "channel_order": ("--channel-order BGR", "channel_order='BGR'"),
     "value_range": ("--value-range 0,255", "value_range=(0, 255)"),
     "mean": ("--mean 123.68,116.78,103.94", "mean=(123.68, 116.78, 103.94)"),
@@ -145,8 +152,11 @@ def require(card: ModelCard, *, images: bool = False) -> None:
 
 
 def neutral(card: ModelCard) -> dict[str, Any]:
-    """Returns facts that do nothing to an input, for those that a card lacks: for the network without preprocessing."""
-    return {key: _NEUTRAL[key] for key in unknown(card.preprocessing)}
+    """Returns facts that do nothing to an input, for those that a card lacks: for the network without preprocessing.
+
+    No size of the input does nothing: where the card lacks that, the caller states it.
+    """
+    return {key: _NEUTRAL[key] for key in unknown(card.preprocessing) if key not in SIDES}
 
 
 def unknown(preprocessing: Preprocessing) -> list[str]:
@@ -160,7 +170,8 @@ def told(missing: Sequence[str], name: str) -> str:
     what = "gives it; state it yourself" if len(missing) == 1 else "gives them; state them yourself"
     names = " and ".join([", ".join(missing[:-1]), missing[-1]] if len(missing) > 1 else missing)
     order = ", in the origin's channel order and on its value range" if {"mean", "std"} & set(missing) else ""
-    raw = "; or load the network without it (preprocessing=False)" if set(missing) & set(INSIDE) else ""
+    apart = set(missing) & set(INSIDE) and not set(missing) & set(SIDES)
+    raw = "; or load the network without it (preprocessing=False)" if apart else ""
     return f"{name}.preprocessing.{names}: no source {what}, for example {flags} (in Python {keywords}){order}{raw}"
 
 

@@ -48,8 +48,8 @@ def get(
         progress: how a download is told: see `zoo.fetch.fetch`.
         jobs: connections at a time for a file of more than 64 MB, 1 to 16.
         given: facts about its preprocessing in place of the card's, for models of which no source gives them:
-            `channel_order`, `value_range`, `mean`, `std`, `resize`, `interpolation` (`zoo.given.Given`). Each choice is
-            a model of its own in the cache, and says so in its receipt.
+            `height`, `width`, `channel_order`, `value_range`, `mean`, `std`, `resize`, `interpolation`
+            (`zoo.given.Given`). Each choice is a model of its own in the cache, and says so in its receipt.
 
     Returns:
         `output` if given, else the artifact's folder.
@@ -165,6 +165,7 @@ def convert(
     architecture: str | None = None,
     preprocessing: Preprocessing | None = None,
     until: str | None = None,
+    input: str | None = None,
     input_shape: tuple[int, int, int] | None = None,
     theano_kernels: bool | None = None,
     sandbox: bool = True,
@@ -182,6 +183,8 @@ def convert(
             took, as NHWC in the origin's channel order.
         until: the layer, by its name in the origin, whose output becomes the model's; what only stands behind it is
             left out, and may be of kinds that zoo cannot express.
+        input: the node of a TensorFlow graph whose value becomes the model's input; what only stands before it,
+            decoding and scaling say, is left out alike.
         input_shape: (channels, height, width) of the input, for files that do not state it.
         theano_kernels: whether a model that Keras saved was made with Theano; default: as its file says.
         sandbox: read the files in a child process with limits on memory and time.
@@ -203,7 +206,7 @@ def convert(
         format=format,
         architecture=architecture,
         preprocessing=preprocessing,
-        options=Options(input_shape=input_shape, until=until, theano_kernels=theano_kernels),
+        options=Options(input_shape=input_shape, input=input, until=until, theano_kernels=theano_kernels),
         sandbox=sandbox,
     )
     return model
@@ -216,6 +219,7 @@ def convert_to(
     format: str | None = None,
     architecture: str | None = None,
     until: str | None = None,
+    input: str | None = None,
     input_shape: tuple[int, int, int] | None = None,
     theano_kernels: bool | None = None,
     against: str | os.PathLike[str] | None = None,
@@ -243,7 +247,7 @@ def convert_to(
 
     arrays = None if against is None else _arrays(against)
     files = [Path(path) for path in paths]
-    options = Options(input_shape=input_shape, until=until, theano_kernels=theano_kernels)
+    options = Options(input_shape=input_shape, input=input, until=until, theano_kernels=theano_kernels)
     model, graph = convert_files(
         files, format=format, architecture=architecture, preprocessing=None, options=options, sandbox=sandbox
     )

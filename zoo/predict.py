@@ -85,7 +85,7 @@ def predict(
         offline: never use the network; default: whether ZOO_OFFLINE is 1.
         given: facts about its preprocessing in place of the model's: `resize` (`{"kind": "short-side", "size": 256}`)
             and `interpolation` (nearest, bilinear, bicubic, lanczos or area); for a registered model also
-            `channel_order`, `value_range`, `mean` and `std`, as in `zoo.get`.
+            `height`, `width`, `channel_order`, `value_range`, `mean` and `std`, as in `zoo.get`.
 
     Returns:
         Per image, its answers, best first; ties in the order of the classes.

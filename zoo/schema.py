@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from zoo.errors import UnknownFactError
 from zoo.files import File, PositiveInt, Unknown
-from zoo.sources import Source, Strict, UnsupportedSource
+from zoo.sources import GraphSource, Source, Strict, UnsupportedSource
 
 Nothing = Literal["none"]
 Origin = Literal["caffe", "keras", "tensorflow", "torch", "mxnet"]
@@ -134,10 +134,12 @@ class Preprocessing(Strict):
         """Rows and columns of the network's input, pixels.
 
         Raises:
-            UnknownFactError: no source gives them; only cards of status "unsupported" may say so.
+            UnknownFactError: no source gives them, and the caller did not either.
         """
         if self.height == "unknown" or self.width == "unknown":
-            raise UnknownFactError("preprocessing: no source gives the size of the network's input")
+            raise UnknownFactError(
+                "preprocessing: no source gives the size of the network's input; state it (--height 224 --width 224)"
+            )
         return self.height, self.width
 
     @property
@@ -355,9 +357,10 @@ class ModelCard(Strict):
             raise ValueError(f'sources: no source for {fact!r}; add sources.{fact}, or write the fact as "unknown"')
         if (self.status == "unsupported") != isinstance(self.source, UnsupportedSource):
             raise ValueError("status: 'unsupported' is for files that zoo cannot read, whose source has that format")
-        if self.status != "unsupported" and "unknown" in (self.preprocessing.height, self.preprocessing.width):
+        fits_any = isinstance(self.source, GraphSource | UnsupportedSource)
+        if not fits_any and "unknown" in (self.preprocessing.height, self.preprocessing.width):
             raise ValueError(
-                "preprocessing.height: expected the rows and columns of the input of a model that converts"
+                "preprocessing.height: expected the rows and columns of the input of a network that zoo builds itself"
             )
         if self.status == "verified" and self.check is None:
             raise ValueError("check: a verified model needs the origin framework's output; add it or lower the status")

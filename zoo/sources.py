@@ -67,6 +67,8 @@ class TensorFlowSource(GraphSource):
     """A frozen TensorFlow GraphDef: .pb."""
 
     format: Literal["tensorflow"]
+    input: str | None = None
+    """The node whose value the model takes, where the graph prepares images itself; default: its placeholder."""
 
 
 class OnnxSource(GraphSource):

@@ -106,6 +106,8 @@ def told(
 
 def read_parts(format: str, files: Sequence[Path], options: Options | None = None) -> Model:
     """Reads files whose format and order are known; see `read`."""
+    if options is not None and options.input is not None and format != "tensorflow":
+        raise UsageError(f"{files[0].name}: input= (--input) is for TensorFlow graphs, this is of format {format}")
     reader = importlib.import_module(f"zoo.formats.{format}")
     if format not in _GRAPHLESS:
         return reader.read(*files, options=options or Options())  # type: ignore[no-any-return]

@@ -26,7 +26,8 @@ def read(path: str | os.PathLike[str], *, options: Options = Options()) -> Graph
     Args:
         path: a frozen GraphDef (`.pb`), or a SavedModel: its folder, or the saved_model.pb in it with `variables/`
             beside. Variables are read with the TensorFlow that is installed; the graph is never loaded into it.
-        options: `input_shape` where the graph leaves the image's size open; `until` to end at a node.
+        options: `input_shape` where the graph leaves the image's size open; `input` to begin at a node's value,
+            which is of the size that what stands before it says, and `until` to end at one.
 
     Returns:
         A Graph whose nodes and parameters have the file's names. Its inputs are the placeholders that the outputs

@@ -21,6 +21,9 @@ DECODERS = frozenset(
     )
 )
 PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
+BEGIN = "_Begin"
+"""Op of the node that the caller named as the network's input."""
+BEGINS = (*PLACEHOLDERS, *sorted(DECODERS), BEGIN)
 # What may be done to an image before it has a size.
 BEFORE = frozenset(
     (
@@ -71,15 +74,25 @@ def placeholder(step: Step) -> Item:
     return entrance(step, shape or None, kind)
 
 
+def begin(step: Step) -> Item:
+    """The node that the caller named as the network's input."""
+    item = entrance(step, step.node.extra["shape"], step.node.extra["dtype"])
+    if isinstance(item, Loose):
+        raise UsageError(f"{step.state.flat.file}: nothing says the size of {step.name!r}; {_GIVE}")
+    return item
+
+
 def entrance(step: Step, shape: tuple[int | None, ...] | None, kind: str) -> Item:
     """Returns an input of the Graph for a value of some shape, in TensorFlow's order and with its batch."""
     state, given = step.state, step.state.options.input_shape
     image = shape is None or len(shape) == 4 or _alone(shape)
+    inner = step.node.op == BEGIN  # perhaps no image: its number of channels tells nothing
+    first = shape is not None and len(shape) == 4 and (state.nchw if inner else _channels_first(shape, state.nchw))
     if given is not None and image and not any(len(dims) == 3 for dims in state.inputs.values()):
         channels, height, width = given
         if shape is not None and len(shape) == 3:
             shape = (height, width, channels)
-        elif shape is not None and _channels_first(shape, state.nchw):
+        elif shape is not None and first:
             shape = (shape[0], channels, height, width)
         else:
             shape = (shape[0] if shape else None, height, width, channels)
@@ -93,8 +106,7 @@ def entrance(step: Step, shape: tuple[int | None, ...] | None, kind: str) -> Ite
     if any(n < 1 for n in known) or math.prod(known) >= 1 << 40:
         raise step.damaged(f"takes the impossible shape {shape}")
     state.batch = shape[0] if batched else 1
-    first = batched and len(shape) == 4 and _channels_first(shape, state.nchw)
-    flipped = len(known) == 3 and not first
+    flipped = len(known) == 3 and not (batched and first)
     name = state.unique(step.name)
     state.inputs[name] = (known[2], *known[:2]) if flipped else known
     state.shapes[name] = (-1, *state.inputs[name])
@@ -193,6 +205,7 @@ def merge(step: Step) -> list[Item]:
 OPS: dict[str, Op] = {
     **dict.fromkeys(PLACEHOLDERS, placeholder),
     **dict.fromkeys(sorted(DECODERS), decoder),
+    BEGIN: begin,
     "Switch": switch,
     "RefSwitch": switch,
     "Merge": merge,

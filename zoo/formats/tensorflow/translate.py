@@ -59,6 +59,7 @@ def translate(state: State, wanted: Sequence[Ref] | None) -> Graph:
         UsageError: the network's input has to be told, or `until` names nothing.
     """
     flat = state.flat
+    dropped = _begun(state)
     chosen, strict = _wanted(state, wanted)
     patterns.rewrite(flat)
     state.nchw = inputs.uses_nchw(flat)
@@ -83,13 +84,55 @@ def translate(state: State, wanted: Sequence[Ref] | None) -> Graph:
     params = {key: array for key, array in state.params.items() if key in used}
     reads = used | set(outputs)
     network = {name: shape for name, shape in state.inputs.items() if name in reads}
-    graph = Graph(flat.file, network, outputs, tuple(nodes), params, {**_unused(walk), **state.notes})
+    before = {name: reason for name, reason in dropped.items() if flat.names[name] not in walk.items}
+    graph = Graph(flat.file, network, outputs, tuple(nodes), params, {**_unused(walk), **before, **state.notes})
     return graph.check()
 
 
 def _all_of(found: Sequence[str], separator: str) -> str:
     more = f" and {len(found) - MAX_TOLD} more" if len(found) > MAX_TOLD else ""
     return separator.join(name[:200] for name in found[:MAX_TOLD]) + more
+
+
+# Where it begins
+
+
+def _begun(state: State) -> dict[str, str]:
+    """Makes the node that the caller wants to begin at an input; returns what stood before it, with the reason."""
+    flat, begin = state.flat, state.options.input
+    if begin is None:
+        return {}
+    ref = _called(flat, begin)
+    if ref.output:
+        raise UsageError(f"{flat.file}: {begin!r} is another output of its node; a network can begin at the first")
+    node = flat.nodes[ref.node]
+    shape, kind = _known_shape(state, ref)
+    flat.nodes[ref.node] = replace(node, op=inputs.BEGIN, inputs=(), extra={"shape": shape, "dtype": kind})
+    before, left = set(), deque(node.inputs)
+    while left:
+        index = left.popleft().node
+        if index not in before:
+            before.add(index)
+            left += flat.nodes[index].inputs
+    reason = f"no array: stands before {node.name}, where reading begins"
+    return {flat.nodes[i].name: reason for i in sorted(before) if flat.nodes[i].op in inputs.BEGINS}
+
+
+def _known_shape(state: State, ref: Ref) -> tuple[tuple[int | None, ...] | None, str]:
+    """The shape of a value, batch first, and its kind of numbers, as far as what stands before it says them."""
+    options = replace(state.options, input=None, input_shape=None)
+    fresh = State(state.flat, options, state.stated, state.variables, inputs.uses_nchw(state.flat), room=state.room)
+    walk = _Walk(fresh)
+    try:
+        walk.run([ref.node])
+        item = walk.item(ref)
+    except (FormatError, UsageError):  # of what is to be left out
+        return None, "float32"
+    if isinstance(item, Const | Handle):
+        raise UsageError(f"{state.flat.file}: {state.options.input!r} does not depend on an image")
+    if isinstance(item, Value):
+        return (*((walk.state.batch,) if item.batched else ()), *item.shape), item.dtype
+    return (item.shape if isinstance(item, Loose) else None), "float32"
 
 
 # Outputs
@@ -99,16 +142,20 @@ def _wanted(state: State, wanted: Sequence[Ref] | None) -> tuple[list[Ref], bool
     """The outputs, and whether each of them has to be a value of the network."""
     flat, until = state.flat, state.options.until
     if until is not None:
-        ref = flat.find(until)
-        if ref is None:
-            near = difflib.get_close_matches(until, [*flat.top, *flat.names], n=4)
-            raise UsageError(
-                f"{flat.file}: has no node {until!r}; the nearest names are: {', '.join(dict.fromkeys(near)) or 'none'}"
-            )
-        return [ref], True
+        return [_called(flat, until)], True
     if wanted is not None:
         return list(wanted), True
     return _ends(flat), False
+
+
+def _called(flat: Flat, name: str) -> Ref:
+    ref = flat.find(name)
+    if ref is None:
+        near = difflib.get_close_matches(name, [*flat.top, *flat.names], n=4)
+        raise UsageError(
+            f"{flat.file}: has no node {name!r}; the nearest names are: {', '.join(dict.fromkeys(near)) or 'none'}"
+        )
+    return ref
 
 
 def _ends(flat: Flat) -> list[Ref]:
@@ -117,8 +164,9 @@ def _ends(flat: Flat) -> list[Ref]:
     for index, node in enumerate(flat.nodes):
         for ref in node.inputs:
             readers[ref.node].append(index)
-    begins = [i for i, node in enumerate(flat.nodes) if node.op in (*inputs.PLACEHOLDERS, *inputs.DECODERS)]
-    images = [i for i in begins if _takes_images(flat.nodes[i])] or begins
+    begins = [i for i, node in enumerate(flat.nodes) if node.op in inputs.BEGINS]
+    named = [i for i in begins if flat.nodes[i].op == inputs.BEGIN]
+    images = named or [i for i in begins if _takes_images(flat.nodes[i])] or begins
     reached = _behind(images, readers)
     spoiled = _behind([i for i, node in enumerate(flat.nodes) if node.op in (*_TRAINING, *_LOSSES)], readers)
     labelled = _behind([i for i in begins if i not in images and _ranked(flat.nodes[i])], readers)
@@ -245,7 +293,7 @@ class _Walk:
 
 
 _SOURCES = ("Const", "VarHandleOp", "ReadVariableOp", *_VARIABLES)
-_OWN = ("_BatchNorm", "_Dropout")
+_OWN = ("_BatchNorm", "_Dropout", inputs.BEGIN)
 _KNOWN = frozenset((*OPS, *FOLDS, *PASSING, *_SOURCES))
 
 
