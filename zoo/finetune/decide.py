@@ -8,6 +8,7 @@ images unlike those the network knows, all layers, the lower ones more slowly.
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -51,6 +52,14 @@ IMBALANCE = 3.0
 """Classes are weighted where the largest has more than this many times the images of the smallest."""
 BACKWARD = 3.0
 """A training step costs about three times the forward pass."""
+
+
+_BY_GRADIENT = frozenset(
+    {"epochs", "head_epochs", "patience", "batch_size", "accumulate", "optimizer", "learning_rate", "layer_decay"}
+    | {"head_learning_rate", "weight_decay", "schedule", "clip_norm", "ema", "dropout", "label_smoothing", "mixup"}
+    | {"class_weights", "sampling", "cutmix"}
+)
+"""Wishes about training by gradient, which a solved classifier has no use for."""
 
 
 class _Choices(dict[str, Any]):
@@ -223,6 +232,9 @@ def _batch(situation: Situation, strategy: Strategy, choices: _Choices) -> int:
         choices.reasons["devices"] = why
     batch = spread * max(1, batch // spread)
     choices.put("batch_size", batch, "small data: more steps per epoch" if images < MANY else "the usual size")
+    if choices["batch_size"] > max(images, spread):
+        reason = f"all the images there are to train on; {choices['batch_size']} were asked for"
+        choices["batch_size"], choices.reasons["batch_size"] = spread * max(1, images // spread), reason
     if choices["batch_size"] % spread:
         raise UsageError(f"batch_size={choices['batch_size']}: expected a multiple of {spread}, the number of devices")
     if strategy in ("blocks", "all"):
@@ -232,8 +244,7 @@ def _batch(situation: Situation, strategy: Strategy, choices: _Choices) -> int:
 
 
 def _solved(choices: _Choices) -> None:
-    used_by_gradient = ("epochs", "learning_rate", "optimizer", "mixup", "ema", "layer_decay", "label_smoothing")
-    ignored = [name for name in used_by_gradient if getattr(choices.wishes, name) is not None]
+    ignored = [item.name for item in fields(Wishes) if item.name in _BY_GRADIENT and choices.wishes.states(item)]
     note = f" ({' and '.join(ignored)} not used; strategy='blocks' uses them)" if ignored else ""
     choices["optimizer"] = "none"
     choices.reasons["optimizer"] = f"solved exactly by scikit-learn: no rate, no epochs{note}"
