@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pickle
+import re
 import signal
 import sys
 import time
@@ -13,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from conftest import save_digits
@@ -25,7 +28,7 @@ from zoo.finetune.cluster import Cluster
 from zoo.finetune.features import Extraction, depths
 from zoo.finetune.pictures import Pictures
 from zoo.finetune.scratch import Scratch
-from zoo.finetune.spread import Spread
+from zoo.finetune.spread import Pass, Reader, Spread, Worker
 from zoo.finetune.store import Store
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'convnet-zoo[ray]'")
@@ -41,6 +44,7 @@ def cluster() -> Iterator[Any]:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 * 2**20}
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     machines = Machines(initialize_head=True, head_node_args=node)
     machines.add_node(num_cpus=1, object_store_memory=100 * 2**20)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -105,7 +109,9 @@ def test_workers_on_two_machines_give_the_same_features_though_one_is_killed(
     assert (tmp_path / "killed").exists()
     assert len(list(tmp_path.glob("node-*"))) == 2
     # The same keys: what the cluster computed is found by a run without one.
-    assert {path.name for path in (tmp_path / "there").iterdir()} == {path.name for path in (tmp_path / "here").iterdir()}
+    assert {path.name for path in (tmp_path / "there").iterdir()} == {
+        path.name for path in (tmp_path / "here").iterdir()
+    }
     again = extraction(base, watched, tmp_path / "there", spread=False)(tensors, positions)
     same(again, here)
 
@@ -125,13 +131,18 @@ def test_images_that_workers_do_not_see_are_sent_and_changed_views_are_the_same(
     same(there, here)
 
 
-@pytest.mark.usefixtures("cluster")
-def test_an_image_that_is_gone_is_one_clear_error(
-    few: Path, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_image_that_is_gone_and_another_keras_are_told_by_the_worker(
+    few: Path, network: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spread_module, "WORTH", 0.0)
+    monkeypatch.setattr(ray, "get", lambda reference: reference)
     base, dataset = load(network, True), data_module.index(few, progress=False)
     (few / dataset.items[5]).write_bytes(b"")
-    work = extraction(base, dataset, tmp_path / "there", spread=True)
-    with pytest.raises(DataError, match=rf"^{dataset.items[5]}: could be read a moment ago and on .* cannot"):
-        work(depths(base.model), np.arange(len(dataset.items)))
+    job = Pass(np.arange(len(dataset.items)), 32, (), 0, 0)
+    held = [pickle.dumps(base.model), job, Reader(dataset.opener, dataset.items, base.preprocessing)]
+    backend = keras.backend.backend()
+    row = Worker(held, ["float32"], keras.__version__, {}, backend)({"number": np.array([0])})
+    error = pickle.loads(row["error"][0])
+    assert isinstance(error, DataError)
+    assert re.search(rf"^{dataset.items[5]}: could be read a moment ago and on .* cannot", str(error))
+    row = Worker(held, ["float32"], "2.0", {}, backend)({"number": np.array([0])})
+    assert f"this machine 2.0 on {backend}; install the same" in str(pickle.loads(row["error"][0]))

@@ -17,7 +17,7 @@ from standin import Ray
 import zoo
 from zoo.cli_finetune import finetune as command
 from zoo.errors import DataError, UnknownModelError, UsageError, ZooError
-from zoo.finetune import Cluster, cluster, report, sweep
+from zoo.finetune import Cluster, cluster, report, spread, sweep
 
 QUICK: dict[str, Any] = {"strategy": "linear", "augment": "none", "progress": False}
 
@@ -192,11 +192,20 @@ def test_a_task_takes_a_gpu_where_there_are_some(monkeypatch: pytest.MonkeyPatch
     assert [(task["num_cpus"], task["num_gpus"]) for task in asked] == [(1, 1), (4, 0.5)]
 
 
+def test_features_of_few_images_are_computed_here_and_the_plan_says_why(
+    few: Path, network: Any, tmp_path: Path, ray: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = zoo.finetune(network, few, output=tmp_path / "run", ray=True, **QUICK)
+    assert any(note.startswith("Ray is not asked for features: a pass over 12 images") for note in result.plan.notes)
+    assert ray.started == []
+    monkeypatch.setattr(spread, "WORTH", 0.0)
+    plan = zoo.finetune(network, few, output=tmp_path / "dry", ray=True, dry_run=True, **QUICK).plan
+    assert any(note.startswith("Ray computes the features: a pass over 12 images") for note in plan.notes)
+
+
 def test_what_cannot_be_spread_is_refused(
     few: Path, network: Any, tmp_path: Path, ray: Ray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match="folds=5 spreads its folds"):
-        zoo.finetune(network, few, output=tmp_path / "run", ray=True, **QUICK)
     with pytest.raises(UsageError, match="num_cpus=0: expected a number above 0"):
         zoo.finetune_many([network], few, output=tmp_path / "run", ray=Cluster(num_cpus=0), **QUICK)
     monkeypatch.setitem(sys.modules, "ray", None)

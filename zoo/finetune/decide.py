@@ -245,7 +245,7 @@ def _batch(situation: Situation, strategy: Strategy, choices: _Choices) -> int:
 
 def _solved(choices: _Choices) -> None:
     ignored = [item.name for item in fields(Wishes) if item.name in _BY_GRADIENT and choices.wishes.states(item)]
-    note = f" ({' and '.join(ignored)} not used; strategy='blocks' uses them)" if ignored else ""
+    note = f" ({', '.join(ignored)} not used; strategy='blocks' uses them)" if ignored else ""
     choices["optimizer"] = "none"
     choices.reasons["optimizer"] = f"solved exactly by scikit-learn: no rate, no epochs{note}"
 
@@ -339,6 +339,10 @@ def _views(situation: Situation, strategy: Strategy, choices: _Choices) -> None:
         _cache(situation, choices)
 
 
+def _bytes(number: int) -> str:
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{max(1, round(number / 2**20))} MiB"
+
+
 def _cache(situation: Situation, choices: _Choices) -> None:
     """How many views fit, and whether any does: two bytes a number, for every view and the images held out."""
     from zoo import heads
@@ -347,15 +351,15 @@ def _cache(situation: Situation, choices: _Choices) -> None:
     views, reasons = choices["views"], choices.reasons
     one = 2 * math.prod(heads.find(situation.model, choices["cut"]).shape[1:])
     fit = (situation.room // one - held_out) // training - 1
-    gib = one * (training * (views + 1) + held_out) / 2**30
+    size = _bytes(one * (training * (views + 1) + held_out))
     choices["cached"] = fit >= min(1, views)
     if fit >= views:
-        reasons["frozen"] = f"its outputs are computed once and kept ({gib:.1f} GiB)"
+        reasons["frozen"] = f"its outputs are computed once and kept ({size})"
     elif fit >= 1:
         choices["views"] = int(fit)
-        reasons["views"] = f"of each training image, computed once; {views} would take {gib:.1f} GiB"
+        reasons["views"] = f"of each training image, computed once; {views} would take {size}"
     else:
-        reasons["frozen"] = f"computed again in every step: its outputs would take {gib:.1f} GiB"
+        reasons["frozen"] = f"computed again in every step: its outputs would take {size}"
         if views:
             reasons["views"] = "for the head alone; after it, every step has new ones"
 

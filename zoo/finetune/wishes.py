@@ -61,7 +61,9 @@ class Wishes:
     weight_decay: float | None = _wish(None, "Weight decay; never of biases and normalisation.", low=-1)
     schedule: str = _wish("cosine", "Course of the learning rate.", choices=SCHEDULES)
     clip_norm: float | None = _wish(None, "Largest norm of all gradients together.", low=0)
-    ema: float | None = _wish(None, "Decay of an average over steps of the weights, such as 0.999.", low=0, high=0.99999)
+    ema: float | None = _wish(
+        None, "Decay of an average over steps of the weights, such as 0.999.", low=0, high=0.99999
+    )
     dropout: float | None = _wish(None, "Dropout before the new classifier.", low=-1, high=0.99)
     label_smoothing: float | None = _wish(None, "Share of each label given to all classes.", low=-1, high=0.99)
     class_weights: str = _wish(
