@@ -6,6 +6,8 @@ import csv
 import json
 import shutil
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +203,26 @@ def test_features_of_few_images_are_computed_here_and_the_plan_says_why(
     monkeypatch.setattr(spread, "WORTH", 0.0)
     plan = zoo.finetune(network, few, output=tmp_path / "dry", ray=True, dry_run=True, **QUICK).plan
     assert any(note.startswith("Ray computes the features: a pass over 12 images") for note in plan.notes)
+
+
+def test_workers_that_never_answer_are_not_waited_for() -> None:
+    assert list(spread.patient(range(9), 30)) == list(range(9))
+
+    def stuck() -> Iterator[int]:
+        yield 1
+        threading.Event().wait(5)
+
+    came = spread.patient(stuck(), 0.2)
+    assert next(came) == 1
+    with pytest.raises(ZooError, match=r"^ray: no worker answered for 0 minutes; what is done is kept"):
+        next(came)
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise DataError("a.jpg: is gone")
+
+    with pytest.raises(DataError, match=r"^a\.jpg: is gone$"):
+        list(spread.patient(broken(), 30))
 
 
 def test_what_cannot_be_spread_is_refused(

@@ -299,7 +299,8 @@ def changed(augment: Augmenter, batch: np.ndarray, seed: int, view: int, start: 
 def fitting(output: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """Returns values as they are stored, held within what the type can say."""
     limit = np.finfo(dtype).max
-    return np.clip(output, -limit, limit).astype(dtype)
+    held: np.ndarray = np.clip(output, -limit, limit).astype(dtype)
+    return held
 
 
 def _name(tensor: Any) -> str:

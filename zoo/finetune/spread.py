@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib
 import logging
 import os
 import pickle
+import queue
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -39,8 +42,11 @@ BLOCKS = 1000
 """Most pieces that a pass is cut into; what a dead worker had of one is computed again."""
 PROBED = 3
 """Files that every machine has to see, with the same content, to be asked to read all."""
+PATIENCE = 1800.0
+"""Seconds without an answer of any worker after which none is waited for: starting and one batch take a few minutes."""
 READING = 0.1
 """Cores that are set aside for reading and sending images; the machine's own threads do the work."""
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,7 @@ class Spread:
             num_gpus=gpus,
         )
         try:
-            for row in done.iter_rows():
+            for row in patient(done.iter_rows(), PATIENCE):
                 if row["error"]:
                     raise pickle.loads(row["error"])  # noqa: S301 - of our own worker
                 yield int(row["number"]), _unpacked(row["values"], row["shapes"], types)
@@ -209,6 +215,50 @@ class Spread:
         return min(most, batches)
 
 
+def patient(rows: Iterable[_Row], seconds: float) -> Iterator[_Row]:
+    """Yields what an iterator gives; it goes on in a thread, and is left where it gives nothing for too long.
+
+    Raises:
+        ZooError: nothing came for so many seconds.
+    """
+    found: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=4)
+    left = threading.Event()
+
+    def put(last: bool, value: Any) -> None:
+        while not left.is_set():
+            with contextlib.suppress(queue.Full):
+                found.put((last, value), timeout=1)
+                return
+
+    def go() -> None:
+        try:
+            for row in rows:
+                put(False, row)
+                if left.is_set():
+                    return
+            put(True, None)
+        except BaseException as error:  # raised again below, where it can be caught
+            put(True, error)
+
+    threading.Thread(target=go, daemon=True, name="features (Ray)").start()
+    try:
+        while True:
+            last, value = found.get(timeout=seconds)
+            if not last:
+                yield value
+            elif value is None:
+                return
+            else:
+                raise value
+    except queue.Empty:
+        raise ZooError(
+            f"ray: no worker answered for {seconds / 60:.0f} minutes; what is done is kept: look at the cluster (`ray "
+            f"status`), then run the same command again, or without ray"
+        ) from None
+    finally:
+        left.set()
+
+
 class Worker:
     """Holds the network in a process of the cluster, and computes batch after batch.
 
@@ -223,8 +273,6 @@ class Worker:
     def __init__(
         self, held: Sequence[Any], types: list[str], version: str, variables: dict[str, str], backend: str
     ) -> None:
-        import ray
-
         from zoo.quiet import silence
 
         silence()
@@ -242,6 +290,7 @@ class Worker:
                 f"machine {version} on {backend}; install the same"
             )
             return
+        ray = importlib.import_module("ray")
         model, self._job, self._reader = (ray.get(reference) for reference in held)
         self._run = Runner(pickle.loads(model))  # noqa: S301 - of the caller
         self._augment = Augmenter(self._job.kinds) if self._job.kinds else None
@@ -280,8 +329,7 @@ class Worker:
 
 def _read(held: Sequence[Any], rows: dict[str, np.ndarray]) -> dict[str, Any]:
     """On the caller's machine: the images of a batch, or why they cannot be had."""
-    import ray
-
+    ray = importlib.import_module("ray")
     reader, job = (ray.get(reference) for reference in held)
     number = int(rows["number"][0])
     try:
@@ -315,11 +363,11 @@ def _pickled(model: keras.Model) -> bytes:
 
 def _ray_data() -> Any:
     try:
-        import ray.data
+        found = importlib.import_module("ray.data")
     except ImportError as error:
         raise UsageError(f"ray: Ray Data is not installed ({error}); pip install 'convnet-zoo[ray]'") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    return ray.data
+    return found
 
 
 def _absolute(opener: Any) -> Any:
