@@ -185,8 +185,9 @@ def judge(model: keras.Model, held_out: HeldOut) -> tuple[float, float]:
     """Returns (mean negative log likelihood, accuracy) of a model that gives logits."""
     run, labels = Runner(model), held_out.labels
     logits = run.many(held_out.inputs, len(labels)).astype(np.float64)
-    logits -= logits.max(axis=1, keepdims=True)
-    own = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
+    with np.errstate(invalid="ignore"):  # of a model whose weights are lost: NaN, which `diverged` tells
+        logits -= logits.max(axis=1, keepdims=True)
+        own = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
     return float(-own.mean()), float((logits.argmax(axis=1) == labels).mean())
 
 
