@@ -184,7 +184,7 @@ class Spread:
                 ray.get_runtime_context().get_node_id(), soft=False
             )
             read = functools.partial(_read, [ray.put(self._reader), held[1]])
-            pinned = functools.partial(dict, scheduling_strategy=here)
+            pinned: Callable[[], dict[str, Any]] = functools.partial(dict, scheduling_strategy=here)
             rows = rows.map_batches(read, batch_size=1, num_cpus=READING, ray_remote_args_fn=pinned)
         gpus = gpus_each(ray, self._cluster)
         done = rows.map_batches(
