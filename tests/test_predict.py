@@ -281,3 +281,30 @@ def test_importing_the_module_of_a_verb_first_leaves_the_verb_callable(python: s
     code = f"import importlib; importlib.import_module('zoo.{name}'); import zoo; print(callable(zoo.{name}))"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True"]
+
+
+@pytest.fixture
+def grey_file(tmp_path: Path) -> Path:
+    """A .keras file of Keras's own that takes grey images: its outputs are the mean grey, and what lacks to white."""
+    import keras
+
+    image = keras.Input((8, 8, 1))
+    mean = keras.layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, keras.layers.Concatenate()([mean, keras.layers.Rescaling(-1.0, offset=255.0)(mean)]))
+    model.save(tmp_path / "grey.keras")
+    return tmp_path / "grey.keras"
+
+
+def test_a_network_of_grey_images_is_given_pictures_made_grey(grey_file: Path, tmp_path: Path) -> None:
+    import keras
+    from PIL import Image
+
+    (answers,) = zoo.predict(grey_file, RED, top=2)
+    found = {answer.index: answer.score for answer in answers}
+    grey = 0.299 * 250 + 0.587 * 20 + 0.114 * 5
+    assert found[0] == pytest.approx(grey, abs=0.5)
+    assert zoo.predict(keras.saving.load_model(grey_file), RED, top=2)[0][0].index == answers[0].index
+    for name, colour in (("0", 250), ("1", 5)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9), (colour,) * 3).save(tmp_path / "data" / name / "one.png")
+    assert zoo.evaluate(grey_file, tmp_path / "data", progress=False).top1.value == 1

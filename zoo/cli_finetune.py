@@ -53,9 +53,9 @@ def wishes(command: Callable[..., Any]) -> Callable[..., Any]:
     is_flag=False,
     flag_value="local",
     metavar="[ADDRESS]",
-    help="Spread --models, or else --folds, over a Ray cluster; without an address, over this machine.",
+    help="Spread --models, or else --folds and features, over a Ray cluster; without an address, over this machine.",
 )
-@click.option("--num-cpus", type=float, default=1, show_default=True, help="With --ray: cores of a task.")
+@click.option("--num-cpus", type=float, help="With --ray: cores of a task; default: 1.")
 @click.option("--num-gpus", type=float, help="With --ray: GPUs of a task; default: one where there are any.")
 @wishes
 @preprocessing_options
@@ -66,7 +66,7 @@ def finetune(
     data: str,
     models: str | None,
     ray: str | None,
-    num_cpus: float,
+    num_cpus: float | None,
     num_gpus: float | None,
     as_json: bool,
     **choices: Any,
@@ -82,7 +82,9 @@ def finetune(
     from zoo.finetune import finetune as run
 
     report = None if as_json else click.echo
-    cluster = None if ray is None else Cluster(ray, num_cpus, num_gpus)
+    if ray is None and (num_cpus, num_gpus) != (None, None):
+        raise click.UsageError(f"--num-{'gpus' if num_cpus is None else 'cpus'}: is of a Ray task; add --ray")
+    cluster = None if ray is None else Cluster(ray, 1 if num_cpus is None else num_cpus, num_gpus)
     if models is not None:
         if choices.pop("dry_run"):
             raise click.UsageError("--dry-run: for one model; `zoo advise --models` compares several before training")

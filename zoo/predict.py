@@ -76,8 +76,8 @@ def predict(
 
     Args:
         model: a registered name; a fine-tuning run's folder or any `.keras` file that zoo wrote; or a Keras classifier
-            that takes RGB 0..255 of a fixed size. The last carries no resize rule: the short side is brought to 8/7
-            of the longer side of the input, bilinear, and the centre is cut out.
+            that takes RGB (or grey) 0..255 of a fixed size. The last carries no resize rule: the short side is brought
+            to 8/7 of the longer side of the input, bilinear, and the centre is cut out.
         images: one or many of: a path, a PIL image, a uint8 array (H, W, 3) RGB or (H, W) grey; a folder stands for
             the images in it and below, in the order of `zoo.preprocessing.image_paths`; an array (N, H, W, 3).
         top: how many answers an image, at most one per class.
@@ -194,7 +194,10 @@ def classifier(
         raise UsageError(
             f"model: expected a name, a run folder, a .keras file or a Keras model, got {type(model).__name__}"
         )
-    return Classifier(model, None, _plain(model), getattr(model, "name", "model"), {}, None)
+    from zoo.finetune import network
+
+    coloured = network.in_colour(model)
+    return Classifier(coloured, None, _plain(coloured), getattr(model, "name", "model"), {}, None)
 
 
 def _path(model: str | os.PathLike[str]) -> Path | None:
@@ -215,7 +218,10 @@ def _from_registry(name: str, offline: bool | None, given: Given) -> Classifier:
 
 
 def _from_file(file: Path, name: str) -> Classifier:
+    from zoo.finetune import network
+
     model, facts = opened(file)
+    model = network.in_colour(model)
     return Classifier(model, names(facts), rules(file, facts, model), name, facts, _card(facts))
 
 
@@ -284,7 +290,7 @@ def _plain(model: Any) -> Preprocessing:
     fixed = isinstance(shape, tuple) and len(shape) == 4 and all(isinstance(side, int) for side in shape[1:])
     if not fixed or shape[3] != 3:
         raise UsageError(
-            f"{model.name}: expected a model of one input (N, height, width, 3) of fixed size, got {shape}"
+            f"{model.name}: expected a model of one input (N, height, width, 3) of fixed size, or grey, got {shape}"
         )
     height, width = shape[1:3]
     return Preprocessing(

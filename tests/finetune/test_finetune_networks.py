@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from zoo import heads
 from zoo.errors import UsageError
 from zoo.finetune import base
 from zoo.finetune.advise import advise
+from zoo.finetune.features import Extraction
 from zoo.finetune.result import load_run
 from zoo.preprocessing import GREY
 
@@ -219,3 +222,21 @@ def _of(shape: tuple[int | None, ...]) -> Any:
 def _two_inputs() -> Any:
     first, second = keras.Input((24, 24, 3)), keras.Input((24, 24, 3))
     return keras.Model([first, second], layers.Dense(2)(layers.Add()([first, second])))
+
+
+def test_names_that_are_not_as_many_as_outputs_are_refused_before_anything_is_computed(
+    digits: Path, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.save(tmp_path / "five.keras")
+    with zipfile.ZipFile(tmp_path / "five.keras", "a") as archive:
+        archive.writestr("zoo.json", json.dumps({"class_names": ["a", "b", "c"]}))
+
+    def computed(*arguments: Any) -> None:
+        raise AssertionError("features were computed")
+
+    monkeypatch.setattr(Extraction, "__call__", computed)
+    with pytest.raises(UsageError, match="5 outputs and 3 class names, so which name an output has cannot be told"):
+        zoo.finetune(tmp_path / "five.keras", digits, output=tmp_path / "run", keep_classes=True, **PLAIN)
+    with pytest.raises(UsageError, match="small does not name its classes"):
+        zoo.finetune(network, digits, output=tmp_path / "run", keep_classes=True, **PLAIN)
+    assert not (tmp_path / "run").exists()

@@ -124,6 +124,9 @@ def test_mixed_precision_without_a_gpu_is_refused(network: Any) -> None:
         ({"learning_rate": 0.0}, "above 0"),
         ({"learning_rate": float("nan")}, "above 0"),
         ({"seed": -1}, "at least 0"),
+        ({"seed": 2**32}, "at most 4294967295"),
+        ({"ema": 1.0}, "at most 0.99999"),
+        ({"learning_rate": float("inf")}, r"at most 1e\+12"),
         ({"epoch": 3}, "did you mean epochs"),
         ({"layer_decay": 1.5}, "at most 1"),
         ({"augment": "flip,spin"}, "translate, rotate, crop"),
@@ -186,6 +189,20 @@ def test_the_expected_time_grows_with_what_is_trained(network: Any) -> None:
     times = [plan_for(network, 2000, strategy=name, speed=50.0).seconds for name in ("linear", "blocks", "all")]
     assert times == sorted(times)  # type: ignore[type-var]
     assert re.search("expected time +about", str(plan_for(network, 2000, speed=50.0)))
+
+
+def test_a_batch_is_no_larger_than_the_images_and_the_rate_follows_it(network: Any) -> None:
+    plan = plan_for(network, 2000, batch_size=5000)
+    assert plan.batch_size == plan.training == 1600
+    assert "5000 were asked for" in plan.reasons["batch_size"]
+    assert "at batch 1600" in plan.reasons["learning_rate"]
+
+
+def test_what_a_solved_classifier_has_no_use_for_is_named(network: Any) -> None:
+    plan = plan_for(network, 60, cutmix=0.5, sampling="balanced", schedule="one-cycle", dropout=0.5)
+    assert plan.strategy == "linear"
+    assert "(schedule, dropout, sampling, cutmix not used;" in plan.reasons["optimizer"]
+    assert "not used" not in plan_for(network, 60).reasons["optimizer"]
 
 
 def test_classes_can_be_kept_only_where_they_have_names(network: Any) -> None:

@@ -195,6 +195,15 @@ def test_a_temperature_that_was_applied_is_told_with_what_it_did() -> None:
     assert f"Expected calibration error {found.error_before:.3f} {found.error_after:.3f}" in said
     assert "is folded into the model, as asked by --calibrate" in said
     assert "load_run" not in said
+    # Where the page is of folds, the table says that its figures are of other images; a temperature of 1 is none.
+    metrics |= {"validation_images": 12, "chosen": {"views_compared": {"1 view": 0.5, "5 views": 1.0}}}
+    said = Page(report.html(replace(made, probabilities=scaled, metrics=metrics))).said()
+    assert "Of the final model, on the 12 images held out" in said
+    assert "1 view: 50.0 %, 5 views: 100.0 %" in said
+    stored["temperature"] = 1.0
+    said = Page(report.html(replace(made, metrics=metrics))).said()
+    assert "is folded into the model" not in said
+    assert "No temperature could be fitted" in said
 
 
 def test_long_settings_are_told_shortly() -> None:

@@ -12,8 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import zoo
+from zoo.cli_finetune import finetune as command
 from zoo.errors import DataError, FormatError, UsageError
 from zoo.finetune.result import load_run
 from zoo.preprocessing import load_image, resize_and_crop
@@ -152,6 +154,8 @@ def test_a_folder_with_something_in_it_is_not_written_to(digits: Path, network: 
         zoo.finetune(network, digits, output=tmp_path, progress=False)
     with pytest.raises(UsageError, match="exists and is no folder"):
         zoo.finetune(network, digits, output=tmp_path / "precious.txt", progress=False)
+    with pytest.raises(UsageError, match=r"precious\.txt: exists and is no folder"):
+        zoo.finetune(network, digits, output=tmp_path / "precious.txt" / "run", progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
@@ -159,6 +163,33 @@ def test_an_empty_folder_is_used(digits: Path, network: Any, tmp_path: Path) -> 
     (tmp_path / "run").mkdir()
     zoo.finetune(network, digits, output=tmp_path / "run", strategy="linear", augment="none", progress=False)
     assert (tmp_path / "run" / "model.keras").is_file()
+
+
+def test_options_that_say_nothing_are_refused(digits: Path, network: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="old_data: is measured where the old classes are kept"):
+        zoo.finetune(network, digits, output=tmp_path / "run", old_data=digits, progress=False)
+    with pytest.raises(UsageError, match="data: an empty name"):
+        zoo.finetune(network, "", output=tmp_path / "run", progress=False)
+    for option in ("--num-cpus", "--num-gpus"):
+        done = CliRunner().invoke(command, ["x", str(digits), "-o", str(tmp_path / "run"), option, "2"])
+        assert done.exit_code == 2
+        assert f"{option}: is of a Ray task; add --ray" in done.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rate_that_is_far_too_high_ends_the_phase_and_is_said(digits: Path, network: Any, tmp_path: Path) -> None:
+    said: list[str] = []
+    how: dict[str, Any] = {"strategy": "all", "optimizer": "sgd", "learning_rate": 1e11, "epochs": 6, "head_epochs": 1}
+    result = zoo.finetune(
+        network, digits, output=tmp_path / "run", augment="none", report=said.append, progress=False, **how
+    )
+    (warning,) = [text for text in said if text.startswith("warning: all: the loss is no number any more")]
+    assert "Use a lower learning_rate (--learning-rate)" in warning
+    with open(tmp_path / "run" / "history.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["phase"] == "all"]
+    assert len(rows) < 7  # the epochs that are left are not run
+    assert f"in epoch {rows[-1]['epoch']}" in warning
+    assert all(np.isfinite(weights).all() for weights in result.model.get_weights())  # type: ignore[union-attr]
 
 
 def test_bad_data_leaves_nothing(network: Any, tmp_path: Path) -> None:

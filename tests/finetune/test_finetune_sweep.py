@@ -6,6 +6,8 @@ import csv
 import json
 import shutil
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from standin import Ray
 import zoo
 from zoo.cli_finetune import finetune as command
 from zoo.errors import DataError, UnknownModelError, UsageError, ZooError
-from zoo.finetune import Cluster, cluster, report, sweep
+from zoo.finetune import Cluster, cluster, report, spread, sweep
 
 QUICK: dict[str, Any] = {"strategy": "linear", "augment": "none", "progress": False}
 
@@ -192,11 +194,40 @@ def test_a_task_takes_a_gpu_where_there_are_some(monkeypatch: pytest.MonkeyPatch
     assert [(task["num_cpus"], task["num_gpus"]) for task in asked] == [(1, 1), (4, 0.5)]
 
 
+def test_features_of_few_images_are_computed_here_and_the_plan_says_why(
+    few: Path, network: Any, tmp_path: Path, ray: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = zoo.finetune(network, few, output=tmp_path / "run", ray=True, **QUICK)
+    assert any(note.startswith("Ray is not asked for features: a pass over 12 images") for note in result.plan.notes)
+    assert ray.started == []
+    monkeypatch.setattr(spread, "WORTH", 0.0)
+    plan = zoo.finetune(network, few, output=tmp_path / "dry", ray=True, dry_run=True, **QUICK).plan
+    assert any(note.startswith("Ray computes the features: a pass over 12 images") for note in plan.notes)
+
+
+def test_workers_that_never_answer_are_not_waited_for() -> None:
+    assert list(spread.patient(range(9), 30)) == list(range(9))
+
+    def stuck() -> Iterator[int]:
+        yield 1
+        threading.Event().wait(5)
+
+    came = spread.patient(stuck(), 0.2)
+    assert next(came) == 1
+    with pytest.raises(ZooError, match=r"^ray: no worker answered for 0 minutes; what is done is kept"):
+        next(came)
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise DataError("a.jpg: is gone")
+
+    with pytest.raises(DataError, match=r"^a\.jpg: is gone$"):
+        list(spread.patient(broken(), 30))
+
+
 def test_what_cannot_be_spread_is_refused(
     few: Path, network: Any, tmp_path: Path, ray: Ray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match="folds=5 spreads its folds"):
-        zoo.finetune(network, few, output=tmp_path / "run", ray=True, **QUICK)
     with pytest.raises(UsageError, match="num_cpus=0: expected a number above 0"):
         zoo.finetune_many([network], few, output=tmp_path / "run", ray=Cluster(num_cpus=0), **QUICK)
     monkeypatch.setitem(sys.modules, "ray", None)

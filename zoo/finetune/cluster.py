@@ -1,10 +1,12 @@
 """Work that is spread over processes and machines by Ray: functions and their arguments out, results back.
 
-Every machine of a cluster needs zoo, and sees data, output and cache ($ZOO_HOME) under the same paths.
+Every machine of a cluster needs zoo. For models and folds each also sees data, output and cache ($ZOO_HOME) under the
+same paths; for features (`spread.py`) nothing has to be shared.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +16,10 @@ from typing import Any
 from zoo.errors import UsageError, ZooError
 
 LOCAL = "local"
-_PASSED_ON = ("ZOO_HOME", "ZOO_REGISTRY", "ZOO_OFFLINE", "TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE")
+_PASSED_ON = (
+    "ZOO_HOME", "ZOO_REGISTRY", "ZOO_OFFLINE", "KERAS_BACKEND", "TF_FORCE_GPU_ALLOW_GROWTH",
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,33 +75,55 @@ def fan_out(
     """
     if not jobs:
         return
+    with session(cluster) as ray:
+        waiting: dict[Any, int] = {}
+        try:
+            task = ray.remote(num_cpus=cluster.num_cpus, num_gpus=gpus_each(ray, cluster), max_retries=1)(_guarded)
+            for number, job in enumerate(jobs):
+                waiting[_send(task, function, job)] = number
+            while waiting:
+                (done, *_), _rest = ray.wait(list(waiting), num_returns=1)
+                number = waiting.pop(done)
+                try:
+                    result, error = ray.get(done)
+                except ray.exceptions.RayError as trouble:
+                    raise ZooError(f"ray: a task ended without a result: {line(trouble)}") from trouble
+                if error is not None:
+                    raise error
+                yield number, result
+        finally:
+            for left in waiting:
+                ray.cancel(left, force=True)
+
+
+@contextlib.contextmanager
+def session(cluster: Cluster) -> Iterator[Any]:
+    """Gives Ray, connected: as the caller has left it, or for as long as this lasts.
+
+    Raises:
+        UsageError: Ray is not installed; there is no such cluster.
+    """
     ray = _ray()
     own = not ray.is_initialized()
     if own:
         _start(ray, cluster)
-    waiting: dict[Any, int] = {}
     try:
-        gpus = cluster.num_gpus
-        if gpus is None:
-            gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
-        task = ray.remote(num_cpus=cluster.num_cpus, num_gpus=gpus, max_retries=1)(_guarded)
-        for number, job in enumerate(jobs):
-            waiting[_send(task, function, job)] = number
-        while waiting:
-            (done, *_), _rest = ray.wait(list(waiting), num_returns=1)
-            number = waiting.pop(done)
-            try:
-                result, error = ray.get(done)
-            except ray.exceptions.RayError as trouble:
-                raise ZooError(f"ray: a task ended without a result: {_line(trouble)}") from trouble
-            if error is not None:
-                raise error
-            yield number, result
+        yield ray
     finally:
-        for left in waiting:
-            ray.cancel(left, force=True)
         if own:
             ray.shutdown()
+
+
+def gpus_each(ray: Any, cluster: Cluster) -> float:
+    """Returns how many GPUs a task takes."""
+    if cluster.num_gpus is not None:
+        return cluster.num_gpus
+    return 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+
+
+def passed_on() -> dict[str, str]:
+    """Returns the variables of this process that tasks have as well."""
+    return {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
 
 
 def sendable(value: Any) -> Any:
@@ -115,25 +142,22 @@ def _guarded(function: Callable[..., Any], job: tuple[Any, ...]) -> tuple[Any, Z
     except ZooError as error:
         return None, error
     except Exception as error:
-        return None, ZooError(f"unexpected {type(error).__name__}: {_line(error)}")
+        return None, ZooError(f"unexpected {type(error).__name__}: {line(error)}")
 
 
 def _start(ray: Any, cluster: Cluster) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    backend = os.environ.get("KERAS_BACKEND")
-    if backend:
-        variables["KERAS_BACKEND"] = backend
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong comes back as an error
     try:
         ray.init(
             address=cluster.address,
-            runtime_env={"env_vars": variables},
+            runtime_env={"env_vars": passed_on()},
             log_to_driver=False,
             logging_level="ERROR",
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(
-            f"ray={cluster.address!r}: no cluster there ({_line(error)}); start one, or use local"
+            f"ray={cluster.address!r}: no cluster there ({line(error)}); start one, or use local"
         ) from error
 
 
@@ -145,7 +169,7 @@ def _send(task: Any, function: Callable[..., Any], job: tuple[Any, ...]) -> Any:
         if not isinstance(error, TypeError | AttributeError | ValueError) and "Pickling" not in type(error).__name__:
             raise
         raise UsageError(
-            f"ray: model and data go to other processes, and one cannot ({_line(error)}); use a path or arrays"
+            f"ray: model and data go to other processes, and one cannot ({line(error)}); use a path or arrays"
         ) from error
 
 
@@ -159,5 +183,6 @@ def _ray() -> Any:
     return found
 
 
-def _line(error: BaseException) -> str:
+def line(error: BaseException) -> str:
+    """Returns the last line of what an error says; Ray's have pages."""
     return (str(error).strip().split("\n")[-1] or type(error).__name__)[:300]

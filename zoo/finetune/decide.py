@@ -8,6 +8,7 @@ images unlike those the network knows, all layers, the lower ones more slowly.
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -51,6 +52,14 @@ IMBALANCE = 3.0
 """Classes are weighted where the largest has more than this many times the images of the smallest."""
 BACKWARD = 3.0
 """A training step costs about three times the forward pass."""
+
+
+_BY_GRADIENT = frozenset(
+    {"epochs", "head_epochs", "patience", "batch_size", "accumulate", "optimizer", "learning_rate", "layer_decay"}
+    | {"head_learning_rate", "weight_decay", "schedule", "clip_norm", "ema", "dropout", "label_smoothing", "mixup"}
+    | {"class_weights", "sampling", "cutmix"}
+)
+"""Wishes about training by gradient, which a solved classifier has no use for."""
 
 
 class _Choices(dict[str, Any]):
@@ -223,6 +232,9 @@ def _batch(situation: Situation, strategy: Strategy, choices: _Choices) -> int:
         choices.reasons["devices"] = why
     batch = spread * max(1, batch // spread)
     choices.put("batch_size", batch, "small data: more steps per epoch" if images < MANY else "the usual size")
+    if choices["batch_size"] > max(images, spread):
+        reason = f"all the images there are to train on; {choices['batch_size']} were asked for"
+        choices["batch_size"], choices.reasons["batch_size"] = spread * max(1, images // spread), reason
     if choices["batch_size"] % spread:
         raise UsageError(f"batch_size={choices['batch_size']}: expected a multiple of {spread}, the number of devices")
     if strategy in ("blocks", "all"):
@@ -232,9 +244,8 @@ def _batch(situation: Situation, strategy: Strategy, choices: _Choices) -> int:
 
 
 def _solved(choices: _Choices) -> None:
-    used_by_gradient = ("epochs", "learning_rate", "optimizer", "mixup", "ema", "layer_decay", "label_smoothing")
-    ignored = [name for name in used_by_gradient if getattr(choices.wishes, name) is not None]
-    note = f" ({' and '.join(ignored)} not used; strategy='blocks' uses them)" if ignored else ""
+    ignored = [item.name for item in fields(Wishes) if item.name in _BY_GRADIENT and choices.wishes.states(item)]
+    note = f" ({', '.join(ignored)} not used; strategy='blocks' uses them)" if ignored else ""
     choices["optimizer"] = "none"
     choices.reasons["optimizer"] = f"solved exactly by scikit-learn: no rate, no epochs{note}"
 
@@ -328,6 +339,10 @@ def _views(situation: Situation, strategy: Strategy, choices: _Choices) -> None:
         _cache(situation, choices)
 
 
+def _bytes(number: int) -> str:
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{max(1, round(number / 2**20))} MiB"
+
+
 def _cache(situation: Situation, choices: _Choices) -> None:
     """How many views fit, and whether any does: two bytes a number, for every view and the images held out."""
     from zoo import heads
@@ -336,15 +351,15 @@ def _cache(situation: Situation, choices: _Choices) -> None:
     views, reasons = choices["views"], choices.reasons
     one = 2 * math.prod(heads.find(situation.model, choices["cut"]).shape[1:])
     fit = (situation.room // one - held_out) // training - 1
-    gib = one * (training * (views + 1) + held_out) / 2**30
+    size = _bytes(one * (training * (views + 1) + held_out))
     choices["cached"] = fit >= min(1, views)
     if fit >= views:
-        reasons["frozen"] = f"its outputs are computed once and kept ({gib:.1f} GiB)"
+        reasons["frozen"] = f"its outputs are computed once and kept ({size})"
     elif fit >= 1:
         choices["views"] = int(fit)
-        reasons["views"] = f"of each training image, computed once; {views} would take {gib:.1f} GiB"
+        reasons["views"] = f"of each training image, computed once; {views} would take {size}"
     else:
-        reasons["frozen"] = f"computed again in every step: its outputs would take {gib:.1f} GiB"
+        reasons["frozen"] = f"computed again in every step: its outputs would take {size}"
         if views:
             reasons["views"] = "for the head alone; after it, every step has new ones"
 

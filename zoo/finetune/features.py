@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ import numpy as np
 from zoo.finetune import devices
 from zoo.finetune.augment import Augmenter
 from zoo.finetune.store import Entry, Store
+
+if TYPE_CHECKING:
+    from zoo.finetune.spread import Spread
 
 BATCH = 32
 HALF_LIMIT = 3e4
@@ -137,6 +140,7 @@ class Extraction:
         progress: show a bar on a terminal.
 
     Attributes:
+        spread: what computes long passes on a cluster, if anything does.
         speed: images a second, of the last pass that computed anything or of the one that filled the store.
     """
 
@@ -152,6 +156,7 @@ class Extraction:
         self.base, self.images, self.digests, self.store = base, images, digests, store
         self.seed, self.progress = seed, progress
         self.speed: float | None = None
+        self.spread: Spread | None = None
         self._keys: dict[str, str] = {}
         self._runners: dict[tuple[str, ...], Runner] = {}
 
@@ -178,8 +183,15 @@ class Extraction:
             entries = {key: stack.enter_context(self._open(key, named, positions, batches)) for key in named}
             missing = [key for key, entry in entries.items() if entry.done < batches]
             if missing:
-                run = self._runner([named[key] for key in missing])
-                self._fill([entries[key] for key in missing], run, positions, view, kinds)
+                wanted, lacking = [named[key] for key in missing], [entries[key] for key in missing]
+                left = len(positions) - min(entry.done for entry in lacking) * BATCH
+                if self.spread is not None and self.spread.worth(left, self.speed):
+                    from zoo.finetune.spread import Pass
+
+                    job = Pass(positions, BATCH, kinds, self.seed, view)
+                    self.spread.fill(keras.Model(self.base.input, wanted), lacking, job)
+                else:
+                    self._fill(lacking, self._runner(wanted), positions, view, kinds)
             self.speed = min(
                 (entry.facts["speed"] for entry in entries.values() if "speed" in entry.facts), default=None
             )
@@ -251,11 +263,10 @@ class Extraction:
             for number, batch in batches:
                 count, start = len(batch), number * BATCH
                 if augment is not None:
-                    batch = augment(_padded(batch), _seed(self.seed, view, start))[:count]
+                    batch = changed(augment, batch, self.seed, view, start)
                 for entry, output in zip(entries, run(batch), strict=True):
                     if number >= entry.done:
-                        limit = np.finfo(entry.array.dtype).max
-                        entry.array[start : start + BATCH] = np.clip(output, -limit, limit)
+                        entry.array[start : start + BATCH] = fitting(output, entry.array.dtype)
                         entry.advance()
                 bar.update(count)
                 seen += count
@@ -278,6 +289,18 @@ class Extraction:
                 if number + 1 in numbers:
                     waiting = ahead.submit(read, number + 1)
                 yield number, batch
+
+
+def changed(augment: Augmenter, batch: np.ndarray, seed: int, view: int, start: int) -> np.ndarray:
+    """Returns a view of a batch, which its first image's place decides."""
+    return augment(_padded(batch), _seed(seed, view, start))[: len(batch)]
+
+
+def fitting(output: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Returns values as they are stored, held within what the type can say."""
+    limit = np.finfo(dtype).max
+    held: np.ndarray = np.clip(output, -limit, limit).astype(dtype)
+    return held
 
 
 def _name(tensor: Any) -> str:

@@ -43,8 +43,7 @@ class RunFolder:
         self.plan: Plan | None = None
         self.finished = False
         self._tensorboard = False
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise UsageError(f"{path}: exists and is no folder; name a new folder for the run")
+        check_place(path, "the run")
         if not path.is_dir() or not any(path.iterdir()):
             return
         if self.state.is_dir():
@@ -155,6 +154,16 @@ class RunFolder:
     def _write(path: Path, value: Any) -> None:
         with cache.atomic_file(path) as temporary:
             write_json(temporary, value)
+
+
+def check_place(path: Path, what: str) -> None:
+    """Raises UsageError where no folder can be made for `what`."""
+    places = (path, *path.parents)
+    file = (
+        path if path.is_symlink() else next((place for place in places if place.exists() and not place.is_dir()), None)
+    )
+    if file is not None:
+        raise UsageError(f"{file}: exists and is no folder; name a new folder for {what}")
 
 
 def write_json(path: Path, value: Any) -> None:

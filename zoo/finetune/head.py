@@ -185,7 +185,10 @@ def old(base: keras.Model, names: list[str]) -> Old:
             f"keep_classes: the classifier of {base.name}, {layer.name!r}, is no single layer on its features"
         )
     if len(names) != len(bias):
-        raise UsageError(f"keep_classes: {base.name} has {len(bias)} outputs and {len(names)} class names")
+        raise UsageError(
+            f"keep_classes: {base.name} has {len(bias)} outputs and {len(names)} class names, so which name an output "
+            f"has cannot be told; leave out keep_classes, or write the file again with a name for each output"
+        )
     return Old(tuple(names), kernel, bias)
 
 

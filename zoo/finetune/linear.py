@@ -214,7 +214,7 @@ def best_views(
         choice = _Choice(("features",), "logistic", 10.0, views)
         means[views] = _validate(choice, some, labels[sample], folds[:3], classes)[0].mean
     best = max(reversed(view_sets), key=lambda views: means[views])
-    return best, {f"{len(views)} view(s)": round(mean, 4) for views, mean in means.items()}
+    return best, {f"{len(views)} view{'s' * (len(views) > 1)}": round(mean, 4) for views, mean in means.items()}
 
 
 def probe(features: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> Score | None:

@@ -61,8 +61,9 @@ def ready(model: Any, *, classifies: bool = False, copied: bool = False) -> tupl
         network = keras.models.clone_model(network)
         network.set_weights(weights)
     network = _flat(network)
-    if network.inputs[0].shape[3] == 1:
-        network = _in_colour(network)
+    coloured = in_colour(network)
+    if coloured is not network:
+        network = coloured
         notes.append(f"{model.name} takes grey images: pictures are made grey before it")
     shape = tuple(network.outputs[0].shape)
     if len(shape) not in (2, 4):
@@ -157,12 +158,16 @@ def _free(name: str, known: set[str]) -> str:
     return free
 
 
-def _in_colour(model: keras.Model) -> keras.Model:
+def in_colour(model: keras.Model) -> keras.Model:
+    """Returns a network of grey images with a layer before it that makes RGB images grey; any other as it is."""
     import keras
     import numpy as np
 
     from zoo.preprocessing import GREY as WEIGHTS
 
+    shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 1 or None in shapes[0][1:]:
+        return model
     inputs = keras.Input((*model.inputs[0].shape[1:3], 3))
     turn = keras.layers.Conv2D(1, 1, use_bias=False, trainable=False, name=GREY)
     grey = turn(inputs)

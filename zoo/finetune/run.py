@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from zoo.finetune import network
 from zoo.finetune.cluster import Cluster, sendable
 from zoo.finetune.plan import Plan
 from zoo.finetune.scratch import Scratch
+from zoo.finetune.spread import Spread
 from zoo.finetune.wishes import Wishes
 from zoo.given import Given, flags, split
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import keras
 
     from zoo.finetune.folder import RunFolder
+    from zoo.finetune.head import Old
     from zoo.finetune.strategies import Task
 
 
@@ -74,8 +77,8 @@ def finetune(
         dry_run: stop after the plan; nothing is trained or written.
         progress: show bars on a terminal.
         report: is given the plan and the result as text; default: nothing is printed.
-        ray: with `folds`, each fold is a Ray task: True for the cores and GPUs of this machine, the address of a
-            cluster, or a `zoo.finetune.Cluster`.
+        ray: with `folds`, each fold is a Ray task; features of a large set are computed by its workers: True for the
+            cores and GPUs of this machine, the address of a cluster, or a `zoo.finetune.Cluster`.
         options: any field of `zoo.finetune.Wishes`, such as strategy, epochs, learning_rate, augment, folds, seed; what
             is left out the plan decides; and facts about a registered model's preprocessing in place of its card's,
             as in `zoo.get`: mean, std, value_range, channel_order, resize, interpolation.
@@ -99,16 +102,18 @@ def finetune(
     started = time.monotonic()
     given, options = split(options)
     wishes, cluster = Wishes.of(options), Cluster.of(ray)
-    if cluster and not wishes.folds:
-        raise UsageError("ray: one training is one task; folds=5 spreads its folds, finetune_many several models")
+    if old_data is not None and not wishes.keep_classes:
+        raise UsageError("old_data: is measured where the old classes are kept; add keep_classes, or leave it out")
     run = None if dry_run else folder_module.RunFolder(Path(output), resume=resume)
     if run is not None and run.finished:
         return _finished(run, report)
-    with Scratch() as scratch:
+    with Scratch() as scratch, contextlib.ExitStack() as open_until_the_end:
         work = work_of(model, data, wishes, scratch, labels=labels, offline=offline, progress=progress, given=given)
         work.started, work.old_data, work.command = started, old_data, command_of(model, data, output, wishes, given)
         if cluster:
             work.elsewhere = (cluster, (sendable(model), sendable(data), wishes, labels, offline, given))
+            spread = work.features.spread = Spread(cluster, work.dataset, work.base.preprocessing, progress)
+            open_until_the_end.callback(spread.close)
         if run is None:
             plan = work.make_plan()
             if report:
@@ -196,9 +201,15 @@ class Work:
         self.store = Store(about=base.preprocessing.model_dump_json())
         self.features = Extraction(base.model, self.images, dataset.digests, self.store, wishes.seed, progress)
         self.classes, self.labels = dataset.classes, dataset.labels
-        if wishes.keep_classes and base.labels is not None:
+        self.old: Old | None = None
+        if wishes.keep_classes:
             import numpy as np
 
+            from zoo.finetune import head
+
+            if base.labels is None:
+                raise UsageError(f"keep_classes: {base.name} does not name its classes; a fine-tuning run's model does")
+            self.old = head.old(base.model, [name for _, name in base.labels])
             names, found = base.add(dataset.classes)
             self.classes, self.labels = tuple(names), np.array(found)[dataset.labels]
 
@@ -219,18 +230,20 @@ class Work:
 
         likeness, speed = survey(self.features, self.labels, self.parts.training)
         room = self.store.room()
-        return decide.make(Situation.of(self.base, self.dataset, self.parts, room, likeness, speed), self.wishes)
+        plan = decide.make(Situation.of(self.base, self.dataset, self.parts, room, likeness, speed), self.wishes)
+        if self.features.spread is not None:
+            plan.notes.append(self.features.spread.sentence(plan.training + plan.validation, plan.views, speed))
+        return plan
 
     def task(self, plan: Plan, run: RunFolder | None = None, say: Callable[[str], None] = lambda text: None) -> Task:
         """Computes what the plan's frozen part gives; returns all that its strategy works on."""
         import numpy as np
 
-        from zoo.finetune import fits, head
+        from zoo.finetune import fits
         from zoo.finetune.state import Checkpoint
         from zoo.finetune.strategies import Task, prepare
 
         parts, model = self.parts, self.base.model
-        old = None if plan.keep_classes is None else head.old(model, plan.keep_classes)
         everything = np.concatenate([parts.training, parts.validation])
         trained, held = (everything, everything[:0]) if plan.folds else (parts.training, parts.validation)
         return Task(
@@ -244,7 +257,7 @@ class Work:
             prepare(self.features, plan, trained, held),
             Checkpoint(None) if run is None else run.checkpoint(),
             (lambda row: None) if run is None else run.log(),
-            old,
+            self.old,
             self.progress,
             fits.Memo(None if run is None else run.state / "batch.json"),
             say,
@@ -282,7 +295,7 @@ def command_of(model: Any, data: Any, output: Any, wishes: Wishes, given: Given 
     words = ["zoo", "finetune", str(getattr(model, "name", model)), _named(data), "-o", str(output)]
     for item in fields(Wishes):
         value = getattr(wishes, item.name)
-        if value != item.default:
+        if wishes.states(item):
             flag = f"--{item.name.replace('_', '-')}"
             words += [flag] if value is True else [f"--no-{flag[2:]}"] if value is False else [flag, str(value)]
     return shlex.join([*words, *flags(given or {})])

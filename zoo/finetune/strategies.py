@@ -19,7 +19,7 @@ from zoo.finetune.features import Extraction, Images, Pool, collect, depths, few
 from zoo.finetune.head import Head, Old, attach
 from zoo.finetune.plan import Plan
 from zoo.finetune.state import Checkpoint
-from zoo.finetune.train import HeldOut, Settings, compile_model, fit, freeze, set_precision
+from zoo.finetune.train import HeldOut, Settings, compile_model, diverged, fit, freeze, set_precision
 
 BOTTLENECK = "bottleneck"
 CUT = "cut"
@@ -153,7 +153,9 @@ def train_deep(task: Task) -> Outcome:
     spread = task.plan.devices
     with devices.twin(trained, settings, spread) as (taught, how):
         batches, how, ready, size = fits.fitted(taught, batches, how, task.batch, task.say, spread=spread)
-        rows += fit(taught, batches, _held_out(task), how, checkpoint=task.checkpoint, log=task.log, ready=ready)
+        course = fit(taught, batches, _held_out(task), how, checkpoint=task.checkpoint, log=task.log, ready=ready)
+    _tell(task, course)
+    rows += course
     set_precision(layered, "float32", keep=head_module.NAMES)
     model = attach(task.base, bottleneck, head.trained(layered).folded())
     return Outcome(model, {"augmentation": used, "views_compared": compared, "batch": asdict(size)}, rows)
@@ -190,7 +192,21 @@ def fit_head(task: Task, views: tuple[int, ...], settings: Settings) -> tuple[He
     model, batches, head, judged = _head_model(task, views)
     small = replace(settings, small=True)
     rows = fit(model, batches, judged, small, checkpoint=task.checkpoint, log=task.log)
+    _tell(task, rows)
     return head.trained(model), rows
+
+
+def _tell(task: Task, rows: list[dict[str, Any]]) -> None:
+    """Says it where a phase was lost."""
+    last = rows[-1]
+    if not diverged(last):
+        return
+    kept = next(row["epoch"] for row in reversed(rows) if row["best"])
+    option = "head_learning_rate" if last["phase"] == "head" != task.plan.strategy else "learning_rate"
+    task.say(
+        f"warning: {last['phase']}: the loss is no number any more in epoch {last['epoch']}, which too high a learning "
+        f"rate does; the weights of epoch {kept} are kept. Use a lower {option} (--{option.replace('_', '-')})"
+    )
 
 
 def _head_model(task: Task, views: tuple[int, ...]) -> tuple[keras.Model, Batches, Head, HeldOut]:

@@ -165,8 +165,7 @@ class _working:
     def __init__(self, path: Path, resume: bool, fingerprint: dict[str, Any]) -> None:
         self._path, self._made = path, not path.exists()
         self._facts = json.loads(json.dumps(fingerprint))
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise UsageError(f"{path}: exists and is no folder; name a new folder for the runs")
+        folder_module.check_place(path, "the runs")
         state = path / STATE
         if not self._made and any(path.iterdir()):
             if not state.is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -151,7 +152,7 @@ def fit(
             row = _row(settings.phase, course.epoch, rate, logs, (loss, accuracy), started, better)
             course.rows.append(row)
             log(row)
-            course.done = course.waited >= settings.patience or course.epoch >= settings.epochs
+            course.done = course.waited >= settings.patience or course.epoch >= settings.epochs or diverged(row)
             # The best weights of a phase that has ended are all that is left of it.
             kinds = {} if course.done else {"weights": variables, "optimizer": made.variables}
             arrays = {kind: _arrays(some) for kind, some in kinds.items()}
@@ -175,12 +176,18 @@ def _epoch(model: keras.Model, batches: Batches, callbacks: list[Any], small: bo
     return {name: float(value) for name, value in logs.items()}
 
 
+def diverged(row: dict[str, Any]) -> bool:
+    """Returns whether a loss of an epoch is no finite number: nothing that follows could be one again."""
+    return not all(value is None or math.isfinite(value) for value in (row["loss"], row["val_loss"]))
+
+
 def judge(model: keras.Model, held_out: HeldOut) -> tuple[float, float]:
     """Returns (mean negative log likelihood, accuracy) of a model that gives logits."""
     run, labels = Runner(model), held_out.labels
     logits = run.many(held_out.inputs, len(labels)).astype(np.float64)
-    logits -= logits.max(axis=1, keepdims=True)
-    own = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
+    with np.errstate(invalid="ignore"):  # of a model whose weights are lost: NaN, which `diverged` tells
+        logits -= logits.max(axis=1, keepdims=True)
+        own = logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(axis=1))
     return float(-own.mean()), float((logits.argmax(axis=1) == labels).mean())
 
 

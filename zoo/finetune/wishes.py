@@ -13,6 +13,8 @@ from zoo.finetune.augment import KINDS, PRESETS
 
 STRATEGIES = ("linear", "head", "blocks", "all")
 OPTIMIZERS = ("adamw", "sgd")
+LARGEST = 1e12
+"""No option of a number has a meaning above this; beyond it, arithmetic overflows."""
 SCHEDULES = ("cosine", "one-cycle", "constant")
 
 
@@ -59,7 +61,9 @@ class Wishes:
     weight_decay: float | None = _wish(None, "Weight decay; never of biases and normalisation.", low=-1)
     schedule: str = _wish("cosine", "Course of the learning rate.", choices=SCHEDULES)
     clip_norm: float | None = _wish(None, "Largest norm of all gradients together.", low=0)
-    ema: float | None = _wish(None, "Decay of an average over steps of the weights, such as 0.999.", low=0, high=1)
+    ema: float | None = _wish(
+        None, "Decay of an average over steps of the weights, such as 0.999.", low=0, high=0.99999
+    )
     dropout: float | None = _wish(None, "Dropout before the new classifier.", low=-1, high=0.99)
     label_smoothing: float | None = _wish(None, "Share of each label given to all classes.", low=-1, high=0.99)
     class_weights: str = _wish(
@@ -78,7 +82,7 @@ class Wishes:
     xla: bool | None = _wish(None, "Compile the steps with XLA; default: as Keras decides.")
     deterministic: bool = _wish(False, "Only operations that give the same bits each time; slower on a GPU.")
     tensorboard: bool = _wish(False, "Write the course of the training for TensorBoard.")
-    seed: int = _wish(0, "Decides split, order, augmentation and initial weights.", low=-1, whole=True)
+    seed: int = _wish(0, "Decides split, order, augmentation and initial weights.", low=-1, high=2**32 - 1, whole=True)
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Wishes:
@@ -96,6 +100,10 @@ class Wishes:
         wishes = cls(**options)
         wishes.check()
         return wishes
+
+    def states(self, item: Field[Any]) -> bool:
+        """Returns whether something else than the default was asked for."""
+        return bool(getattr(self, item.name) != item.default)
 
     def check(self) -> None:
         """Raises UsageError when a value is impossible."""
@@ -130,9 +138,9 @@ def _check(item: Field[Any], value: Any) -> None:
         return
     kind = int if rule["whole"] else (int, float)
     low, high = rule["low"], rule["high"]
-    if isinstance(value, bool) or not isinstance(value, kind) or not low < value <= (high or float(2**63)):
+    if isinstance(value, bool) or not isinstance(value, kind) or not low < value <= (high or LARGEST):
         least = f"at least {low + 1:g}" if rule["whole"] or low < 0 else f"above {low:g}"
-        most = f" and at most {high:g}" if high else ""
+        most = f" and at most {high or LARGEST:.10g}" if high or value > LARGEST else ""
         raise UsageError(f"{name}={value!r}: expected a {'whole ' if rule['whole'] else ''}number {least}{most}")
 
 

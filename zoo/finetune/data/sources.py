@@ -49,6 +49,8 @@ def index(source: Any, *, labels: Sequence[str] | None = None, trained: bool = T
     if isinstance(source, Dataset):
         return source if names is None else _renamed(source, names)
     if isinstance(source, str | os.PathLike):
+        if not os.fspath(source):
+            raise UsageError("data: an empty name; name a folder with one subfolder of images per class, or a table")
         found = _read_path(Path(source), names, progress, trained)
     else:
         found = _read_object(source, names, progress)

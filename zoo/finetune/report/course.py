@@ -114,6 +114,8 @@ def training(record: Record) -> dict[str, Any]:
     chosen = dict(record.metrics.get("chosen") or {})
     searched = record.metrics.get("cross_validation") or chosen.get("cross_validation") or {}
     chosen.pop("cross_validation", None)
+    if isinstance(seen := chosen.get("views_compared"), dict):
+        chosen["views_compared"] = [f"{views}: {words.percent(share)}" for views, share in seen.items()]
     compared = searched.get("compared") or []
     settings = words.rows(chosen)
     if not record.history:

@@ -144,6 +144,7 @@ def honesty(record: Record, measured: dict[str, Any]) -> dict[str, Any]:
         "chart": charts.reliability(bins, label),
         "found": found,
         "applied": applied,
+        "of": found_on if applied and (found_on := record.metrics.get("validation_images")) != len(labels) else None,
         "sure": words.percent(sure),
         "right": words.percent(right),
         "chance": chance,
