@@ -111,7 +111,7 @@ def test_the_built_in_registry_stands_what_a_contribution_has_to_stand() -> None
         ]),
         ("parameters = 4652008", "parameters = 4700000", []),
         ('source.architecture = "efficientnet-lite0"', 'source.architecture = "efficientnet-lite7"', [
-            "x.toml:60: lite0.mine.source.architecture: no architecture 'efficientnet-lite7'; fix: did you mean effic",
+            "x.toml:60: lite0.mine.source.architecture: no architecture 'efficientnet-lite7'; fix: write effic",
         ]),
         ('dialect = "lukemelas"', 'dialect = "google"', [
             "x.toml:11: lite0.mine.source.dialect: efficientnet-lite0 has no dialect 'google'",
@@ -135,6 +135,18 @@ def test_the_built_in_registry_stands_what_a_contribution_has_to_stand() -> None
             'x.toml:72: lite0: the name is not an architecture, a dot and a publisher\'s tag; fix: call it archi',
         ]),
         ("[defaults]", "[defaults", ["x.toml:5: not TOML: "]),
+        ("count = 1000", "count = 1000\noffset = 1", [
+            "x.toml:25: lite0.mine.labels.offset: the list 'imagenet-2012' has 1000 classes, with offset 1 that is ",
+        ]),
+        ("size = ", "size = 1e3 # ", [
+            "x.toml:75: lite0.mine.files.weights.size: expected a whole number or 'unknown', got 1000.0; fix: write a",
+        ]),
+        ('[models."lite0.mine"]', "[models.lite0.mine]", [
+            'x.toml:57: models.lite0.mine: TOML takes the dot for a table in a table; fix: write the name in quotes, ',
+        ]),
+        ('dataset = "ILSVRC2012"', 'dataset = "\\u001b[2JILSVRC2012"', [
+            "x.toml:6: lite0.mine.dataset: expected text without control characters, got '\\x1b[2JILSVRC2012'; fix: ",
+        ]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_file_line_key_and_fix(

@@ -290,7 +290,7 @@ def read_labels(path: Path) -> tuple[tuple[str, str], ...]:
         if line.startswith("#"):
             continue
         key, tab, name = line.partition("\t")
-        if not (key and tab and name.strip()) or "\t" in name:
+        if not (key and tab and name.strip()) or not (key + name).isprintable():
             raise CardError(f"registry/labels/{path.name}:{number}: expected id<TAB>name, got {line[:60]!a}")
         found.append((key, name))
     return tuple(found)
@@ -389,6 +389,11 @@ class Contradiction:
     fix: str
 
 
+def _states(card: ModelCard, name: str) -> str:
+    """Returns the key of a card that states one of its names; nothing for the title of its table."""
+    return "" if name == card.name else ".aliases" if name in card.aliases else ".former_names"
+
+
 def contradictions(every: Iterable[Stated]) -> Iterator[Contradiction]:
     """Finds two models of one name, and files whose bytes are the same but whose name or size differ."""
     names: dict[str, Stated] = {}
@@ -397,14 +402,15 @@ def contradictions(every: Iterable[Stated]) -> Iterator[Contradiction]:
         for name in card.names:
             if name.startswith(hub_cards.PREFIX):
                 what = "names that begin with 'hf:' are those of Hugging Face repositories"
-                yield Contradiction(card, where, "", what, "choose another")
+                yield Contradiction(card, where, _states(card, name), what, "choose another")
             elif "/" in name:
                 what = "a name has no '/': that stands behind the name of another registry"
-                yield Contradiction(card, where, "", what, "choose another")
+                yield Contradiction(card, where, _states(card, name), what, "choose another")
             elif name in names:
                 other, place = names[name]
                 what = f"the name {name!r} belongs to {other.name} ({place})"
-                yield Contradiction(card, where, "", what, "a name or alias can stand once, choose another")
+                fix = "a name or alias can stand once, choose another"
+                yield Contradiction(card, where, _states(card, name), what, fix)
             else:
                 names[name] = (card, where)
         for role, file in card.files.items():

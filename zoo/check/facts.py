@@ -88,7 +88,9 @@ def _labels(stated: Stated) -> Iterator[Finding]:
         return
     what = f"the list {labels.list!r} has {length} classes, with offset {labels.offset} that is "
     what += f"{length + labels.offset} outputs, and the model has {labels.count}"
-    if labels.count > length and labels.count - length <= 8:
+    if labels.count == length:
+        yield stated.finding("error", "labels.offset", what, "leave the offset out: there is no room for a background")
+    elif labels.count > length and labels.count - length <= 8:
         fix = f"write {labels.count - length}, if the outputs before the list's are background classes"
         yield stated.finding("error", "labels.offset", what, fix)
     else:
@@ -158,7 +160,8 @@ def _network(stated: Stated) -> Iterator[Finding]:
         dialects = architectures.dialects(source.architecture)
     except UsageError as error:
         what, _, near = str(error).partition("; ")
-        yield stated.finding("error", "source.architecture", what, near.rstrip("?") or "see `zoo architectures`")
+        near = near.replace("did you mean", "write").rstrip("?")
+        yield stated.finding("error", "source.architecture", what, near or "see `zoo architectures`")
         return
     if source.dialect not in dialects:
         what = f"{source.architecture} has no dialect {source.dialect!r}"
