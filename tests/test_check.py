@@ -180,7 +180,7 @@ def between(*paths: Path) -> list[str]:
 def test_a_name_that_is_there_already_is_an_error(contribution: Path) -> None:
     twin = other(contribution, "lite0.yours", {"[defaults]": '[defaults]\naliases = ["lite0.mine"]'})
     assert between(contribution, twin)[0] == (
-        "lite0.yours.toml:54: lite0.yours: the name 'lite0.mine' belongs to lite0.mine (lite.toml); "
+        "lite0.yours.toml:6: lite0.yours.aliases: the name 'lite0.mine' belongs to lite0.mine (lite.toml); "
         "fix: a name or alias can stand once, choose another"
     )
 
@@ -224,6 +224,17 @@ def test_places_that_may_change_are_told_where_no_hash_is_stated(contribution: P
         "x.toml:71: warning: lite0.mine.files.weights.places[1].url: 'master' may be another file tomorrow, and no "
         "sha256 is stated",
     ]
+
+
+def test_an_address_that_others_cannot_reach_is_an_error(contribution: Path) -> None:
+    place = '{ kind = "url", url = "https://HOST/a.pth" },'
+    change(contribution, "places = [", f"places = [{place}")
+    for host in ("127.0.0.1:8000", "10.1.2.3", "169.254.169.254", "fileserver", "nas.local"):
+        change(contribution, "HOST", host)
+        assert f"{host.partition(':')[0]} is an address of one machine or network" in " ".join(found(contribution))
+        change(contribution, f"//{host}/", "//HOST/")
+    change(contribution, "HOST", "example.org")
+    assert found(contribution) == []
 
 
 def test_what_is_said_of_several_models_of_a_file_is_one_line() -> None:

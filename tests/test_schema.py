@@ -224,8 +224,8 @@ BAD = {
     "plain http without a hash": (
         f'"{DIGEST}"',
         '"unknown"',
-        f"{NAME}.files.weights.sha256: plain http needs one: use https, state the sha256, or say insecure = true, "
-        "and nothing is fetched from there (http://example.org/bvlc_alexnet.caffemodel)",
+        f"{NAME}.files.weights.sha256: plain http needs one, for http://example.org/bvlc_alexnet.caffemodel; "
+        "use https, state the sha256, or say insecure = true, and nothing is fetched from there",
     ),
     "the first digits of a hash in capitals": (
         f'sha256 = "{DIGEST}"',

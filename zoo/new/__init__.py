@@ -116,7 +116,8 @@ def _home(name: str, facts: Mapping[str, Any]) -> Path:
     if not registry.is_dir():
         raise UsageError("into: there is no registry/ in this folder; say which .toml file the card goes into")
     if origin not in ORIGINS:
-        raise UsageError(f"origin: expected one of {', '.join(ORIGINS)}, got {origin!r}")
+        got = "nothing" if facts.get("origin") is None else repr(origin)
+        raise UsageError(f"origin: expected one of {', '.join(ORIGINS)}, got {got}")
     if not family or "." not in name:
         raise UsageError(
             "into: the file is that of family and publisher: give family, and a name architecture.publisher"
