@@ -200,6 +200,14 @@ def test_another_reference_writes_nothing(clone: Path, lite0_files: Callable[[],
     with pytest.raises(ParityError, match=r"lite0\.mine: is .* off the reference"):
         make("lite0.mine", facts, [str(lite0_files()["weights"])], also={"weights": ["https://a.b/c"]},
              reference=Path("out.npz"), framework="x")  # fmt: skip
+    for output, told in (
+        (np.full(1000, np.nan), "holds NaN or infinity; compute it again"),
+        (np.zeros(0), "the output is empty"),
+        (np.array([{}], dtype=object), "it holds Python objects, or is none"),
+    ):
+        np.savez("out.npz", output=output)
+        with pytest.raises(UsageError, match=told):
+            make("lite0.mine", facts, ["x"], reference=Path("out.npz"), framework="x")
     np.savez("out.npz", output=np.full(1000, 1e-3))
     with pytest.raises(UsageError, match="adds up to 1: give the logits"):
         make("lite0.mine", facts, ["x"], reference=Path("out.npz"), framework="x")

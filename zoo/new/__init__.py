@@ -401,7 +401,7 @@ def _compared(
     import numpy as np
 
     from zoo.convert import convert_card
-    from zoo.errors import UnknownFactError
+    from zoo.errors import ParityError, UnknownFactError
 
     if "input" in arrays:
         try:
@@ -419,7 +419,12 @@ def _compared(
     check = {"file": name, "framework": framework, "tolerance": measure.TOLERANCE}
     verified = _card({**card.model_dump(mode="json", exclude_none=True), "status": "verified", "check": check})
     (scratch / "model").mkdir()
-    receipt = convert_card(verified, _roles(card, paths), scratch / "model", sandbox=True, kept=scratch / name)
+    try:
+        receipt = convert_card(verified, _roles(card, paths), scratch / "model", sandbox=True, kept=scratch / name)
+    except ParityError as differs:
+        told = str(differs).removesuffix("; please report this")
+        fix = "correct the preprocessing, the network's publisher, or what computed the reference"
+        raise ParityError(f"{told}; {fix}, or leave the reference out, for a card of status unverified") from None
     error = float(receipt["parity"]["relative_error"])
     tell(f"the model gives the reference's output for zoo's test image ({error:.1e} off): verified")
     return verified, text, error
