@@ -226,7 +226,7 @@ def test_places_that_may_change_are_told_where_no_hash_is_stated(contribution: P
     ]
 
 
-def test_an_address_that_others_cannot_reach_is_an_error(contribution: Path) -> None:
+def test_an_address_that_others_cannot_reach_is_told(contribution: Path) -> None:
     place = '{ kind = "url", url = "https://HOST/a.pth" },'
     change(contribution, "places = [", f"places = [{place}")
     for host in ("127.0.0.1:8000", "10.1.2.3", "169.254.169.254", "fileserver", "nas.local"):

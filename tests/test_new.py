@@ -176,7 +176,8 @@ def test_a_reference_makes_it_verified_and_is_kept(clone: Path, there: str) -> N
     told = json.loads(done.stdout)
     assert (told["card"]["status"], told["check"]) == ("verified", "registry/checks/lite0.mine.json")
     assert told["error"] < 1e-4
-    assert [line for line in told["findings"] if "warning: lite0.mine.files.weights: has the sha256" not in line] == []
+    expected = ("warning: lite0.mine.files.weights: has the sha256", "127.0.0.1 is an address of one machine")
+    assert [line for line in told["findings"] if not any(text in line for text in expected)] == []
     assert json.loads(Path(told["check"]).read_text())["framework"] == "PyTorch 2.13.0"
     assert check([clone / "registry"]).count("error") == 0
 

@@ -237,7 +237,7 @@ def _places(stated: Stated) -> Iterator[Finding]:
             host = urlsplit(place.url).hostname if isinstance(place, UrlPlace | ArchivePlace) else None
             if host and _of_one_network(host):
                 what = f"{host} is an address of one machine or network, which others cannot reach"
-                yield stated.finding("error", f"{key}.url", what, "name an address that anybody can reach")
+                yield stated.finding("warning", f"{key}.url", what, "name an address that anybody can reach")
             if file.strong:
                 continue  # whatever lies there one day, it is this file or none
             if isinstance(place, HubPlace) and not _COMMIT.match(place.revision):
