@@ -209,7 +209,6 @@ def pillow_image(path: Path, colour: int = 0) -> Path:
             ["list", "--max-params", "25000000"],
             "--max-params: expected millions of parameters, such as 25, got 2.5e+07",
         ),
-        (["new", "a.b", "--family", "resnet"], "origin: expected one of"),
         (["get", "open-nsfw", "-o", "model.h5"], ".keras"),
         (["predict", "open-nsfw"], "IMAGE"),
         (["predict", "open-nsfw", "x.png", "--top", "many"], "many"),
