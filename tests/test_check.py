@@ -111,7 +111,7 @@ def test_the_built_in_registry_stands_what_a_contribution_has_to_stand() -> None
         ]),
         ("parameters = 4652008", "parameters = 4700000", []),
         ('source.architecture = "efficientnet-lite0"', 'source.architecture = "efficientnet-lite7"', [
-            "x.toml:60: lite0.mine.source.architecture: no architecture 'efficientnet-lite7'; fix: did you mean effic",
+            "x.toml:60: lite0.mine.source.architecture: no architecture 'efficientnet-lite7'; fix: write effic",
         ]),
         ('dialect = "lukemelas"', 'dialect = "google"', [
             "x.toml:11: lite0.mine.source.dialect: efficientnet-lite0 has no dialect 'google'",
@@ -135,6 +135,18 @@ def test_the_built_in_registry_stands_what_a_contribution_has_to_stand() -> None
             'x.toml:72: lite0: the name is not an architecture, a dot and a publisher\'s tag; fix: call it archi',
         ]),
         ("[defaults]", "[defaults", ["x.toml:5: not TOML: "]),
+        ("count = 1000", "count = 1000\noffset = 1", [
+            "x.toml:25: lite0.mine.labels.offset: the list 'imagenet-2012' has 1000 classes, with offset 1 that is ",
+        ]),
+        ("size = ", "size = 1e3 # ", [
+            "x.toml:75: lite0.mine.files.weights.size: expected a whole number or 'unknown', got 1000.0; fix: write a",
+        ]),
+        ('[models."lite0.mine"]', "[models.lite0.mine]", [
+            'x.toml:57: models.lite0.mine: TOML takes the dot for a table in a table; fix: write the name in quotes, ',
+        ]),
+        ('dataset = "ILSVRC2012"', 'dataset = "\\u001b[2JILSVRC2012"', [
+            "x.toml:6: lite0.mine.dataset: expected text without control characters, got '\\x1b[2JILSVRC2012'; fix: ",
+        ]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_file_line_key_and_fix(
@@ -168,7 +180,7 @@ def between(*paths: Path) -> list[str]:
 def test_a_name_that_is_there_already_is_an_error(contribution: Path) -> None:
     twin = other(contribution, "lite0.yours", {"[defaults]": '[defaults]\naliases = ["lite0.mine"]'})
     assert between(contribution, twin)[0] == (
-        "lite0.yours.toml:54: lite0.yours: the name 'lite0.mine' belongs to lite0.mine (lite.toml); "
+        "lite0.yours.toml:6: lite0.yours.aliases: the name 'lite0.mine' belongs to lite0.mine (lite.toml); "
         "fix: a name or alias can stand once, choose another"
     )
 
@@ -212,6 +224,17 @@ def test_places_that_may_change_are_told_where_no_hash_is_stated(contribution: P
         "x.toml:71: warning: lite0.mine.files.weights.places[1].url: 'master' may be another file tomorrow, and no "
         "sha256 is stated",
     ]
+
+
+def test_an_address_that_others_cannot_reach_is_told(contribution: Path) -> None:
+    place = '{ kind = "url", url = "https://HOST/a.pth" },'
+    change(contribution, "places = [", f"places = [{place}")
+    for host in ("127.0.0.1:8000", "10.1.2.3", "169.254.169.254", "fileserver", "nas.local"):
+        change(contribution, "HOST", host)
+        assert f"{host.partition(':')[0]} is an address of one machine or network" in " ".join(found(contribution))
+        change(contribution, f"//{host}/", "//HOST/")
+    change(contribution, "HOST", "example.org")
+    assert found(contribution) == []
 
 
 def test_what_is_said_of_several_models_of_a_file_is_one_line() -> None:

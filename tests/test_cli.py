@@ -139,6 +139,9 @@ def test_list_filters_by_pattern_and_origin(zoo: Zoo) -> None:
     nsfw = json.loads(zoo("list", "open*", "--origin", "caffe", "--json").stdout)
     assert [card["name"] for card in nsfw] == ["open-nsfw"]
     assert json.loads(zoo("list", "nothing*", "--json").stdout) == []
+    nothing = zoo("list", "nothing*")
+    assert (nothing.returncode, len(nothing.stdout.splitlines())) == (0, 1)
+    assert "no model meets all of this" in nothing.stderr
 
 
 @pytest.mark.parametrize("command", [["list"], ["info", "open-nsfw"], ["--help"], ["--version"]])
@@ -201,6 +204,11 @@ def pillow_image(path: Path, colour: int = 0) -> Path:
         (["nonsense"], "nonsense"),
         (["info", "open-nsfw", "--nonsense"], "--nonsense"),
         (["list", "--origin", "nonsense"], "caffe"),
+        (["list", "--min-top1", "0.75"], "--min-top1: expected percent, such as 75, got 0.75"),
+        (
+            ["list", "--max-params", "25000000"],
+            "--max-params: expected millions of parameters, such as 25, got 2.5e+07",
+        ),
         (["get", "open-nsfw", "-o", "model.h5"], ".keras"),
         (["predict", "open-nsfw"], "IMAGE"),
         (["predict", "open-nsfw", "x.png", "--top", "many"], "many"),

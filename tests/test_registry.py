@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import zoo
-from zoo import registry
+from zoo import cli_facts, label_lists, registry
 from zoo.errors import CardError, UnknownModelError, UsageError, ZooWarning
 from zoo.schema import ModelCard
 
@@ -171,6 +171,34 @@ def test_a_users_label_list_is_found(users: Path) -> None:
     assert registry.labels(changed(labels={"count": 2, "list": "pets"})) == [("c", "cat"), ("d", "dog")]
 
 
+def test_every_label_list_stands_in_the_readme_with_its_length_and_order() -> None:
+    folder = registry.folder() / "labels"
+    lists = {path.stem: label_lists.read(path) for path in folder.glob("*.txt")}
+    rows = re.findall(r"^\| ([a-z0-9-]+) \| (\d+) \| ([0-9a-f]{16}) \| .{30}", (folder / "README.md").read_text(), re.M)
+    assert rows == sorted((stem, str(len(classes)), label_lists.order(classes)) for stem, classes in lists.items())
+    assert all(len({key for key, _ in classes}) == len(classes) for classes in lists.values())
+
+
+def test_a_label_list_that_is_not_text_is_refused(users: Path) -> None:
+    (users / "labels").mkdir()
+    for name, content, told in (
+        ("latin", b"c\tchat\nd\tch\xeane\n", r"labels/latin\.txt: not UTF-8 text \(byte 11\)"),
+        ("bell", b"c\tcat\nd\tdog\x1b[2J\n", r"labels/bell\.txt:2: expected id<TAB>name, got 'd\\tdog"),
+    ):
+        (users / "labels" / f"{name}.txt").write_bytes(content)
+        with pytest.raises(CardError, match=told):
+            registry.labels(changed(labels={"count": 2, "list": name}))
+
+
+def test_outputs_compare_where_the_order_of_their_classes_is_the_same() -> None:
+    def order(name: str) -> str:
+        return re.search("^  order: ([0-9a-f]{16})$", cli_facts.described(name), re.MULTILINE)[1]
+
+    assert order("resnet50.caffe-kaiming") == order("resnet50.torchvision-v1")
+    assert order("resnet50.torchvision-v1") != order("inception-v3.slim")  # a background class before them
+    assert "\n  order:" not in cli_facts.described("overfeat-fast.nyu")
+
+
 def test_a_malformed_label_line_is_named(users: Path) -> None:
     (users / "labels").mkdir()
     (users / "labels" / "bad.txt").write_text("c\tcat\ndog\n")
@@ -284,7 +312,7 @@ def test_an_alias_cannot_take_another_models_name(users: Path) -> None:
     with pytest.raises(CardError) as caught:
         zoo.list_models()
     assert str(caught.value) == (
-        f"{users / 'x.toml'}: mine: the name 'efficientnet-lite0' belongs to efficientnet-lite0 "
+        f"{users / 'x.toml'}: mine.aliases: the name 'efficientnet-lite0' belongs to efficientnet-lite0 "
         "(registry/torch/efficientnet-lite.toml); a name or alias can stand once, choose another"
     )
 
@@ -394,7 +422,7 @@ print(len(zoo.list_models("mine*")), zoo.info("mine").summary == card["summary"]
         twice,
         "CardError: register: open-nsfw: the name 'open-nsfw' belongs to open-nsfw (registry/caffe/open-nsfw.toml); "
         + once,
-        f"CardError: register: mine-2: the name 'mine' belongs to mine (register); {once}",
+        f"CardError: register: mine-2.aliases: the name 'mine' belongs to mine (register); {once}",
         "1 True",
     ]
 

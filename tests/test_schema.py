@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -223,8 +224,8 @@ BAD = {
     "plain http without a hash": (
         f'"{DIGEST}"',
         '"unknown"',
-        f"{NAME}.files.weights.sha256: plain http needs one: use https, state the sha256, or say insecure = true, "
-        "and nothing is fetched from there (http://example.org/bvlc_alexnet.caffemodel)",
+        f"{NAME}.files.weights.sha256: plain http needs one, for http://example.org/bvlc_alexnet.caffemodel; "
+        "use https, state the sha256, or say insecure = true, and nothing is fetched from there",
     ),
     "the first digits of a hash in capitals": (
         f'sha256 = "{DIGEST}"',
@@ -469,6 +470,11 @@ def test_several_problems_are_told_at_once_and_the_rest_is_counted() -> None:
         ('origin = "caffe"\nfamily = "x"\nmodels = 3', ":3: models: expected a table, got 3"),
         ('origin = "caffe"\nfamily = "x"\n[models]\na = 3', ":4: models.a: expected a table, got 3"),
         ("x = " + "[" * 5000, ": not a card: tables or lists nested too deep"),
+        (
+            'origin = "caffe"\nfamily = "x"\n[models.x' + ".a" * 5000 + "]\nb = 1",
+            ": not a card: tables or lists nested too",
+        ),
+        (f"x = {'9' * 5000}", ": not a card: a number of thousands of digits"),
     ],
 )
 def test_what_is_no_family_file_is_refused(text: str, told: str) -> None:
@@ -486,6 +492,23 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Any) -> None:
     (tmp_path / "latin.toml").write_bytes(b'origin = "caf\xe9"')
     with pytest.raises(CardError, match=r"latin\.toml: not UTF-8 text \(byte 13\); save it as UTF-8"):
         cards.read(tmp_path / "latin.toml")
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(CardError, match=r"pipe\.toml: is no file; name a \.toml file of cards"):
+        cards.read(tmp_path / "pipe.toml")
+    with (tmp_path / "large.toml").open("wb") as large:
+        large.truncate(300 << 20)
+    with pytest.raises(CardError, match=r"large\.toml: has more than 4 MB; a file of cards has some kilobytes"):
+        cards.read(tmp_path / "large.toml")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_text(tmp_path: Any) -> None:
+    (tmp_path / "windows.toml").write_bytes(b"\xef\xbb\xbf" + FAMILY.replace("\n", "\r\n").encode())
+    assert cards.read(tmp_path / "windows.toml") == cards.parse(FAMILY, FILE)
+
+
+def test_a_number_that_no_file_has_is_refused() -> None:
+    message = refusal(edited("height = 227", f"height = {'9' * 400}"))
+    assert "preprocessing.height: expected a number of at most 9007199254740992, got one of 333 hexadecimal" in message
 
 
 def test_a_card_cannot_be_changed() -> None:

@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ Data = dict[str, Any]
 
 TOP_KEYS = ("origin", "family", "defaults", "models")
 SHOWN = 3  # problems told at once; the rest is counted
+MAX_BYTES = 4 << 20  # of a file; cards of a family are some kilobytes
+MAX_DEPTH = 16  # of tables and lists; a card has six
+MAX_NUMBER = 1 << 53  # what JSON and floating point hold exactly
 MISSING = object()
 
 
@@ -48,7 +51,15 @@ def read(path: Path, shown: str | None = None) -> list[ModelCard]:
 def read_text(path: Path, shown: str) -> str:
     """Returns the text of a family file; arguments and errors as in `read`."""
     try:
-        return path.read_text(encoding="utf-8")
+        if not path.is_file() and path.exists():  # a pipe would be waited for
+            raise _refused(shown, Problem("", "is no file; name a .toml file of cards"))
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise _refused(
+                shown, Problem("", f"has more than {MAX_BYTES >> 20} MB; a file of cards has some kilobytes")
+            )
+        return content.decode("utf-8-sig").replace("\r\n", "\n")  # editors on Windows begin with a byte order mark
     except OSError as error:
         raise _refused(shown, Problem("", f"cannot be read: {error.strerror}")) from None
     except UnicodeDecodeError as error:
@@ -64,6 +75,8 @@ def parse(text: str, shown: str) -> list[ModelCard]:
 def tables(text: str, shown: str) -> Data:
     """Returns a family file's tables, of which only the outermost were looked at."""
     data = _toml(text, shown)
+    if _too_deep(data):
+        raise _refused(shown, Problem("", "not a card: tables or lists nested too deep"))
     _check_top(data, text, shown)
     return data
 
@@ -127,6 +140,20 @@ def _toml(text: str, shown: str) -> Data:
         raise _refused(shown, Problem("", f"not TOML: {what}", line)) from None
     except RecursionError:
         raise _refused(shown, Problem("", "not a card: tables or lists nested too deep")) from None
+    except ValueError:  # of int(), which takes 4300 digits
+        raise _refused(shown, Problem("", "not a card: a number of thousands of digits")) from None
+
+
+def _too_deep(data: Any) -> bool:
+    """Whether tables and lists are nested deeper than a card's; without recursion, which has a depth of its own."""
+    level: list[Any] = [data]
+    for _ in range(MAX_DEPTH):
+        level = [child for value in level for child in _children(value) if isinstance(child, dict | list | tuple)]
+    return bool(level)
+
+
+def _children(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _check_top(data: Data, text: str, shown: str) -> None:
@@ -147,31 +174,46 @@ def _check_top(data: Data, text: str, shown: str) -> None:
     for name, own in data["models"].items():
         if not isinstance(own, dict):
             raise refused(f"models.{name}", f"expected a table, got {_short(own)}", "models", name)
+        if own and not own.keys() & ModelCard.model_fields.keys() and all(isinstance(x, dict) for x in own.values()):
+            whole = f"{name}.{next(iter(own))}"
+            what = f'TOML takes the dot for a table in a table; write the name in quotes, [models."{whole}"]'
+            raise refused(f"models.{whole}", what, "models", name, next(iter(own)))
 
 
 def _validated(data: Data, shown: str, line: Callable[[Key], int | None]) -> ModelCard:
     name = str(data.get("name", "card"))
+    odd, what = ((), "tables or lists nested too deep") if _too_deep(data) else _odd(data)
+    if what:
+        raise _refused(shown, Problem(_dotted((name, *odd)), what, line(odd)))
     try:
         # JSON in strict mode: lists become tuples, but "1" stays text and no number becomes a bool.
         return ModelCard.model_validate_json(json.dumps(data))
     except ValidationError as error:
         problems = _problems(error, data)
-    except (TypeError, ValueError, RecursionError):
-        problems = [_not_json(data)]
+    except (TypeError, ValueError):
+        problems = [((), "a card holds text, numbers, lists and tables only")]
     raise _refused(shown, *(Problem(_dotted((name, *key)), what, line(key)) for key, what in problems)) from None
 
 
-def _not_json(value: Any, key: Key = ()) -> tuple[Key, str]:
-    """Finds the value that no card can hold: a date, or in Python anything at all."""
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-    for part, child in children:
+def _odd(value: Any, key: Key = ()) -> tuple[Key, str]:
+    """Finds the value that no card can hold: a date, a terminal's control sequence, or in Python anything at all."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for part, child in pairs:
+        at = (*key, part)
         if not isinstance(child, dict | list | tuple | str | int | float | bool | None):
-            return (*key, part), f"expected text, a number, a list or a table, got {_short(child)}"
-        found = _not_json(child, (*key, part))
+            return at, f"expected text, a number, a list or a table, got {_short(child)}"
+        if isinstance(child, int) and abs(child) > MAX_NUMBER:
+            return at, f"expected a number of at most {MAX_NUMBER}, got one of {len(hex(child)) - 2} hexadecimal digits"
+        if any(isinstance(text, str) and CONTROL.search(text) for text in (part, child)):
+            return at, f"expected text without control characters, got {_short(child)}"
+        found = _odd(child, at)
         if found[1]:
             return found
-    return key, "" if key else "a card holds text, numbers, lists and tables only"
+    return key, ""
 
+
+# What moves a terminal's cursor, or turns the direction of text: a card is shown by `zoo info`.
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 # pydantic's errors in our words: type -> text with the error's context.
 WORDS: dict[str, str] = {
@@ -216,12 +258,23 @@ def _problems(error: ValidationError, data: Data) -> list[tuple[Key, str]]:
         # An arm that got past the type is the arm that was meant.
         meant = [(key, item) for key, item in group if key != field or item["type"] not in WRONG_TYPE]
         if meant:
-            problems += [_told(key, item, data) for key, item in meant]
+            kinds: dict[Key, list[Any]] = {}
+            for key, item in meant:
+                kinds.setdefault(key, []).append(item)
+            for key, same in kinds.items():
+                problems += _alike(key, same, data)
         else:
-            words = list(dict.fromkeys(_words(item) for _, item in group))
-            text = "expected " + " or ".join(word.removeprefix("expected ") for word in words)
-            problems.append((field, f"{text}, got {_short(_value(data, field))}"))
+            problems += _alike(field, [item for _, item in group], data)
     return problems
+
+
+def _alike(key: Key, items: list[Any], data: Data) -> list[tuple[Key, str]]:
+    """What arms of a union say of one key, as one problem where all take its type for a wrong one."""
+    if len(items) == 1 or any(item["type"] not in WRONG_TYPE for item in items):
+        return [_told(key, item, data) for item in items]
+    words = list(dict.fromkeys(_words(item) for item in items))
+    text = "expected " + " or ".join(word.removeprefix("expected ") for word in words)
+    return [(key, f"{text}, got {_short(_value(data, key))}")]
 
 
 def _real_key(loc: tuple[int | str, ...], data: Data, kind: str) -> tuple[Key, Key]:

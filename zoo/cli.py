@@ -13,6 +13,7 @@ from zoo import __version__
 from zoo.cli_facts import card_facts, described, listed, told
 from zoo.cli_given import preprocessing_options
 from zoo.cli_options import as_json_option, offline_option
+from zoo.errors import UsageError
 from zoo.main import complain
 
 SECTIONS = {
@@ -110,6 +111,11 @@ def cli(ctx: click.Context) -> None:
 @as_json_option
 def list_(pattern: str, columns: str | None, as_json: bool, **conditions: Any) -> None:
     """List the models whose name fits PATTERN (shell wildcards)."""
+    most, least = conditions["max_params"], conditions["min_top1"]
+    if most is not None and not 0 < most < 1e5:
+        raise UsageError(f"--max-params: expected millions of parameters, such as 25, got {most:g}")
+    if least is not None and not (least == 0 or 1 <= least <= 100):
+        raise UsageError(f"--min-top1: expected percent, such as 75, got {least:g}")
     for key, unit in (("max_params", 1e6), ("min_top1", 0.01)):
         conditions[key] = None if conditions[key] is None else conditions[key] * unit
     click.echo(listed(pattern, columns.split(",") if columns else None, as_json=as_json, **conditions))

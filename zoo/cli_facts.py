@@ -25,7 +25,10 @@ def listed(
     found = index.select(rows(), pattern, **conditions)
     if as_json:
         return show.as_json([card_facts(row["name"]) for row in found])
-    return show.models(found, show.width(), columns or show.MODEL_COLUMNS)
+    text = show.models(found, show.width(), columns or show.MODEL_COLUMNS)
+    if not found:
+        print("no model meets all of this; a fact that is unknown meets no condition on it", file=sys.stderr)
+    return text
 
 
 def described(name: str, *, as_json: bool = False) -> str:
@@ -33,7 +36,28 @@ def described(name: str, *, as_json: bool = False) -> str:
     from zoo import show
 
     facts = card_facts(name)
-    return show.as_json(facts) if as_json else show.card(facts, show.width())
+    if as_json:
+        return show.as_json(facts)
+    order = _order(facts)
+    if order is not None:
+        facts["labels"] = {**facts["labels"], "order": order}
+    return show.card(facts, show.width())
+
+
+def _order(facts: dict[str, Any]) -> str | None:
+    """Returns the hash of a model's order of classes; None where nobody says what they are."""
+    from zoo import index, label_lists
+
+    labels = facts["labels"]
+    path = index.folder() / "labels" / f"{labels['list']}.txt"
+    if labels.get("names") is None and "/" not in facts["name"] and path.is_file():
+        return label_lists.order([label_lists.BACKGROUND] * labels["offset"] + [*label_lists.read(path)])
+    if labels.get("names") is None and labels["list"] == "unknown":
+        return None
+    from zoo import registry
+
+    classes = registry.labels(registry.info(facts["name"]))
+    return None if classes is None else label_lists.order(classes)
 
 
 def rows() -> list[dict[str, Any]]:

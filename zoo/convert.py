@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -27,7 +26,7 @@ from zoo.formats import caffe_mean, checkpoint, pytorch
 from zoo.formats.options import Options
 from zoo.graph import Graph
 from zoo.preprocessing import affine, is_per_pixel, per_pixel
-from zoo.registry import check_file
+from zoo.registry import check_file, check_logits
 from zoo.schema import MeanFile, ModelCard, Preprocessing
 from zoo.sources import (
     CheckpointSource,
@@ -241,7 +240,7 @@ def parity(card: ModelCard, model: keras.Model, kept: Path | None = None) -> dic
     path = kept or check_file(card)
     if card.check is None or path is None:
         return None
-    expected = np.asarray(json.loads(path.read_text())["logits"], np.float32)
+    expected = np.asarray(check_logits(path), np.float32)
     image = test_image(*card.preprocessing.sides)
     network = keras.Model(model.input, heads.logits(model))
     actual = keras.ops.convert_to_numpy(network(image[None]))[0]

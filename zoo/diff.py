@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zoo import hub_cards, registries
+from zoo import hub_cards, label_lists, registries, registry
 from zoo.errors import FetchError, ZooError
 from zoo.graph import Graph, Node
 from zoo.registry import info, is_builtin
@@ -201,6 +201,7 @@ def _output(card: ModelCard) -> dict[str, str]:
         "classes": str(labels.count),
         "labels": labels.list if labels.names is None else ", ".join(name for _, name in labels.names[:8]),
         "offset": str(labels.offset),
+        "order of classes": UNKNOWN if (classes := registry.labels(card)) is None else label_lists.order(classes),
     }
 
 

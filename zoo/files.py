@@ -256,7 +256,7 @@ class File(Strict):
                 how = "use https, state the sha256, or say insecure = true, and nothing is fetched from there"
                 if place.insecure:
                     how = "this address is none, leave insecure out"
-                raise ValueError(f"sha256: plain http needs one: {how} ({place.url})")
+                raise ValueError(f"sha256: plain http needs one, for {place.url}; {how}")
         return self
 
     def safe(self, place: Place) -> bool:

@@ -201,7 +201,9 @@ def validate(registry: Registry) -> int:
     for card, shown in found:
         try:
             names.labels(card, home=registry.folder)
-            names.check_file(card, home=registry.folder)
+            check = names.check_file(card, home=registry.folder)
+            if check is not None:
+                names.check_logits(check)
         except CardError as error:
             raise CardError(f"{shown}: {error}") from None
     return len(found)

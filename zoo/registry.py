@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import cards, hub_cards, index, registries
+from zoo import cards, hub_cards, index, label_lists, registries
 from zoo.errors import CardError, UnknownModelError, UsageError, ZooWarning
 from zoo.files import File
 from zoo.index import folder
@@ -222,7 +223,7 @@ def labels(card: ModelCard, *, home: Path | None = None) -> list[tuple[str, str]
         return list(wanted.names)
     if wanted.list == "unknown":
         return None
-    classes = [("background", "background")] * wanted.offset + list(label_list(wanted.list, _homes(card, home)))
+    classes = [label_lists.BACKGROUND] * wanted.offset + list(label_list(wanted.list, _homes(card, home)))
     if wanted.count != "unknown" and wanted.count != len(classes):
         raise CardError(
             f"{card.name}.labels: the model has {wanted.count} outputs, "
@@ -237,7 +238,7 @@ def label_list(stem: str, homes: Iterable[Path] | None = None) -> tuple[tuple[st
     for place in homes:
         path = place / "labels" / f"{stem}.txt"
         if path.is_file():
-            return read_labels(_inside(path, place))
+            return label_lists.read(_inside(path, place))
     known = ", ".join(sorted(path.stem for path in (folder() / "labels").glob("*.txt")))
     raise CardError(f"registry/labels/{stem}.txt: no such label list; there are: {known}")
 
@@ -282,18 +283,17 @@ def _inside(path: Path, place: Path) -> Path:
     return path
 
 
-@functools.cache
-def read_labels(path: Path) -> tuple[tuple[str, str], ...]:
-    """Reads a label list: one class a line, `id<TAB>name`; lines that begin with # are comments."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.startswith("#"):
-            continue
-        key, tab, name = line.partition("\t")
-        if not (key and tab and name.strip()) or "\t" in name:
-            raise CardError(f"registry/labels/{path.name}:{number}: expected id<TAB>name, got {line[:60]!a}")
-        found.append((key, name))
-    return tuple(found)
+def check_logits(path: Path) -> list[float]:
+    """Reads the origin framework's output from a file of `checks/`.
+
+    Raises:
+        CardError: the file is none.
+    """
+    try:
+        return [float(number) for number in json.loads(path.read_bytes())["logits"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise CardError(f"{path}: expected JSON with framework, input and logits ({told}); write it again") from None
 
 
 @functools.lru_cache(4096)
@@ -389,6 +389,11 @@ class Contradiction:
     fix: str
 
 
+def _states(card: ModelCard, name: str) -> str:
+    """Returns the key of a card that states one of its names; nothing for the title of its table."""
+    return "" if name == card.name else ".aliases" if name in card.aliases else ".former_names"
+
+
 def contradictions(every: Iterable[Stated]) -> Iterator[Contradiction]:
     """Finds two models of one name, and files whose bytes are the same but whose name or size differ."""
     names: dict[str, Stated] = {}
@@ -397,14 +402,15 @@ def contradictions(every: Iterable[Stated]) -> Iterator[Contradiction]:
         for name in card.names:
             if name.startswith(hub_cards.PREFIX):
                 what = "names that begin with 'hf:' are those of Hugging Face repositories"
-                yield Contradiction(card, where, "", what, "choose another")
+                yield Contradiction(card, where, _states(card, name), what, "choose another")
             elif "/" in name:
                 what = "a name has no '/': that stands behind the name of another registry"
-                yield Contradiction(card, where, "", what, "choose another")
+                yield Contradiction(card, where, _states(card, name), what, "choose another")
             elif name in names:
                 other, place = names[name]
                 what = f"the name {name!r} belongs to {other.name} ({place})"
-                yield Contradiction(card, where, "", what, "a name or alias can stand once, choose another")
+                fix = "a name or alias can stand once, choose another"
+                yield Contradiction(card, where, _states(card, name), what, fix)
             else:
                 names[name] = (card, where)
         for role, file in card.files.items():

@@ -330,7 +330,7 @@ class ModelCard(Strict):
         for key in ("aliases", "former_names"):
             for name in getattr(self, key):
                 if self.names.count(name) > 1:
-                    raise ValueError(f"{key}: {name!r} is there twice, or is the model's own name")
+                    raise ValueError(f"{key}: {name!r} is there twice, or is the model's own name; leave it out")
         return self
 
     @model_validator(mode="after")
@@ -350,7 +350,7 @@ class ModelCard(Strict):
             for part in key.split("."):
                 value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
                 if value is None:
-                    raise ValueError(f"sources: {key!r} is not a key of this card")
+                    raise ValueError(f"sources: {key!r} is not a key of this card; name a key that is, or leave it out")
         for fact in _FACTS:
             if getattr(self, fact) == "unknown" or any(key.split(".")[0] == fact for key in self.sources):
                 continue

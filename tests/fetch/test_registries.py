@@ -126,6 +126,7 @@ def test_no_name_can_be_anothers(tree: Tree, tmp_path: Path) -> None:
         ({"labels/colours.txt": "w\twhite\n"}, "the model has 4 outputs, the list 'colours' gives 1"),
         ({"labels/colours.txt": "nonsense\n"}, r"colours\.txt:1: expected id<TAB>name"),
         ({"caffe/small.toml": "#" * (5 << 20)}, "has more than 4.2 MB"),
+        ({"labels/colours.txt": "w\twhite\nb\tbl\x1b[2Jack\n"}, r"colours\.txt:2: expected id<TAB>name"),
     ],
 )
 def test_a_broken_registry_is_refused_with_file_and_key(change: Tree, told: str, tree: Tree, tmp_path: Path) -> None:
@@ -133,6 +134,15 @@ def test_a_broken_registry_is_refused_with_file_and_key(change: Tree, told: str,
         registries.add(str(write(tmp_path / "lab", {**tree, **change})))
     assert "\n" not in str(caught.value)
     assert registries.added() == []
+
+
+def test_an_output_of_the_origin_that_cannot_be_read_is_told(tree: Tree, tmp_path: Path) -> None:
+    check = 'status = "verified"\ncheck = { file = "small.json", framework = "Caffe", tolerance = 1e-5 }'
+    tree = other(tree, 'status = "unverified"', check)
+    for content in ("[[[", "{}", '{"logits": ["a"]}', "[" * 100_000):
+        with pytest.raises(CardError, match=r"small\.json: expected JSON with framework, input and logits \("):
+            registries.add(str(write(tmp_path / "lab", {**tree, "checks/small.json": content})))
+    registries.add(str(write(tmp_path / "lab", {**tree, "checks/small.json": '{"logits": [1, 2, 3, 4]}'})))
 
 
 def test_what_is_missing_is_told(tree: Tree, tmp_path: Path) -> None:

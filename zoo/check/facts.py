@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import functools
+import ipaddress
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
-from zoo import registry
+from zoo import label_lists
 from zoo.check.findings import Finding
 from zoo.check.reading import Stated
 from zoo.errors import CardError, UsageError
@@ -80,7 +82,7 @@ def _labels(stated: Stated) -> Iterator[Finding]:
         yield stated.finding("error", "labels.list", f"there is no label list {labels.list!r}", fix)
         return
     try:
-        length = len(registry.read_labels(path))
+        length = len(label_lists.read(path))
     except CardError as error:
         yield stated.finding("error", "labels.list", str(error), "correct that line of the list")
         return
@@ -88,7 +90,9 @@ def _labels(stated: Stated) -> Iterator[Finding]:
         return
     what = f"the list {labels.list!r} has {length} classes, with offset {labels.offset} that is "
     what += f"{length + labels.offset} outputs, and the model has {labels.count}"
-    if labels.count > length and labels.count - length <= 8:
+    if labels.count == length:
+        yield stated.finding("error", "labels.offset", what, "leave the offset out: there is no room for a background")
+    elif labels.count > length and labels.count - length <= 8:
         fix = f"write {labels.count - length}, if the outputs before the list's are background classes"
         yield stated.finding("error", "labels.offset", what, fix)
     else:
@@ -158,7 +162,8 @@ def _network(stated: Stated) -> Iterator[Finding]:
         dialects = architectures.dialects(source.architecture)
     except UsageError as error:
         what, _, near = str(error).partition("; ")
-        yield stated.finding("error", "source.architecture", what, near.rstrip("?") or "see `zoo architectures`")
+        near = near.replace("did you mean", "write").rstrip("?")
+        yield stated.finding("error", "source.architecture", what, near or "see `zoo architectures`")
         return
     if source.dialect not in dialects:
         what = f"{source.architecture} has no dialect {source.dialect!r}"
@@ -213,6 +218,13 @@ def _check_file(stated: Stated) -> Iterator[Finding]:
         yield stated.finding("error", "check.file", what, "compute the origin's output again")
 
 
+def _of_one_network(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".internal", ".localhost"))
+
+
 def _places(stated: Stated) -> Iterator[Finding]:
     for role, file in stated.card.files.items():
         seen = set()
@@ -222,6 +234,10 @@ def _places(stated: Stated) -> Iterator[Finding]:
             if about in seen:
                 yield stated.finding("error", key, "is there twice", "leave one out")
             seen.add(about)
+            host = urlsplit(place.url).hostname if isinstance(place, UrlPlace | ArchivePlace) else None
+            if host and _of_one_network(host):
+                what = f"{host} is an address of one machine or network, which others cannot reach"
+                yield stated.finding("warning", f"{key}.url", what, "name an address that anybody can reach")
             if file.strong:
                 continue  # whatever lies there one day, it is this file or none
             if isinstance(place, HubPlace) and not _COMMIT.match(place.revision):

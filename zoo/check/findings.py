@@ -47,7 +47,7 @@ def _fix(what: str) -> tuple[str, str]:
         return what, "leave it out"
     if what == "is missing":
         return what, 'add it; "unknown" where no source gives it and the key may be that (`zoo schema` says which)'
-    expected = re.match(r"expected (.*), got .*\Z", what, re.DOTALL)
+    expected = re.match(r"expected (.*), got .*\Z", what, re.DOTALL) or re.match(r"expected (.*)\Z", what, re.DOTALL)
     if expected and "; " not in expected[1]:
         return what, f"write {expected[1]}"
     head, semicolon, tail = what.rpartition("; ")

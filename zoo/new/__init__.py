@@ -116,7 +116,8 @@ def _home(name: str, facts: Mapping[str, Any]) -> Path:
     if not registry.is_dir():
         raise UsageError("into: there is no registry/ in this folder; say which .toml file the card goes into")
     if origin not in ORIGINS:
-        raise UsageError(f"origin: expected one of {', '.join(ORIGINS)}, got {origin!r}")
+        got = "nothing" if facts.get("origin") is None else repr(origin)
+        raise UsageError(f"origin: expected one of {', '.join(ORIGINS)}, got {got}")
     if not family or "." not in name:
         raise UsageError(
             "into: the file is that of family and publisher: give family, and a name architecture.publisher"
@@ -400,7 +401,7 @@ def _compared(
     import numpy as np
 
     from zoo.convert import convert_card
-    from zoo.errors import UnknownFactError
+    from zoo.errors import ParityError, UnknownFactError
 
     if "input" in arrays:
         try:
@@ -418,7 +419,12 @@ def _compared(
     check = {"file": name, "framework": framework, "tolerance": measure.TOLERANCE}
     verified = _card({**card.model_dump(mode="json", exclude_none=True), "status": "verified", "check": check})
     (scratch / "model").mkdir()
-    receipt = convert_card(verified, _roles(card, paths), scratch / "model", sandbox=True, kept=scratch / name)
+    try:
+        receipt = convert_card(verified, _roles(card, paths), scratch / "model", sandbox=True, kept=scratch / name)
+    except ParityError as differs:
+        told = str(differs).removesuffix("; please report this")
+        fix = "correct the preprocessing, the network's publisher, or what computed the reference"
+        raise ParityError(f"{told}; {fix}, or leave the reference out, for a card of status unverified") from None
     error = float(receipt["parity"]["relative_error"])
     tell(f"the model gives the reference's output for zoo's test image ({error:.1e} off): verified")
     return verified, text, error

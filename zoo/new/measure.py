@@ -134,13 +134,17 @@ def reference(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise UsageError(f"{path}: cannot be read as .npz ({error}); write it with numpy.savez") from error
+        # what numpy says of loading it all the same is no advice for a file of others
+        told = "it holds Python objects, or is none" if "pickle" in str(error) else str(error)
+        raise UsageError(f"{path}: cannot be read as .npz ({told}); write it with numpy.savez") from error
     inputs = found.pop("input", None)
     if len(found) > 1:
         found = {name: array for name, array in found.items() if name in ("output", "logits")}
     if len(found) != 1:
         raise UsageError(f"{path}: expected one array `output` (and `input`), the origin's logits for zoo's test image")
     output = next(iter(found.values())).reshape(-1)
+    if not output.size or not np.isfinite(output).all():
+        raise UsageError(f"{path}: the output is empty, or holds NaN or infinity; compute it again")
     if output.min() >= 0 and abs(float(output.sum()) - 1) < 1e-3:
         raise UsageError(f"{path}: the output adds up to 1: give the logits, the numbers before the softmax")
     return {"output": output} if inputs is None else {"input": inputs, "output": output}
