@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from zoo.architectures import condconv
-from zoo.architectures.net import Net, Style, scaled
+from zoo.architectures.net import Net, Padding, Style, scaled
 from zoo.graph import Graph
 
 Kind = Literal["ds", "dsa", "ir", "er", "cn", "uir"]
@@ -57,6 +57,8 @@ class Line(NamedTuple):
     """Kernels of each convolution, of which every image has its own sum (`condconv`); 0: one kernel."""
     expand_from: int = 0
     """What `expand` multiplies, where it is not the input's channels (EfficientNet-EdgeTPU's first block)."""
+    to_depth: bool = False
+    """Whether a strided 2x2 convolution to four times the channels stands before a `ds` (EfficientNet-X)."""
 
 
 Stages = Sequence[Sequence[Line]]
@@ -107,6 +109,8 @@ class Network:
     stem_kernel: int = 3
     divisor: int = 8
     """What the channels inside a block are a multiple of."""
+    blur: Literal["", "average", "binomial"] = ""
+    """What halves maps in the stages instead of a stride: the average over 2x2, or a 3x3 filter among zeros."""
 
 
 class Layer(NamedTuple):
@@ -142,6 +146,7 @@ class BlockNames(NamedTuple):
     add: str
     routing: str = ""
     """The dense layer that weighs the kernels."""
+    to_depth: Layer = Layer("", "", "")
 
 
 @dataclass(frozen=True)
@@ -277,16 +282,21 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
     result = value
     weights = condconv.routed(net, value, names.routing, line.experts) if line.experts else ()
     if line.kind == "uir":
-        result = _universal(net, names.layers, line, value, wide, act)
+        result = _universal(net, names.layers, line, value, wide, act, network.blur)
         layers = iter(names.layers[-1:])
     if line.kind == "ir":
         result = _layer(net, result, next(layers), wide, line.pointwise[0], act=act, weights=weights)
+    if line.to_depth:
+        result = _layer(net, result, names.to_depth, 4 * wide, 2, 2, act=act)
+        wide, line = 4 * wide, line._replace(kernel=2, se=line.se / 4)
     if line.kind in ("ds", "dsa", "ir"):
-        step = line.stride
-        result = _layer(net, result, next(layers), wide, line.kernel, step, act=act, groups=wide, weights=weights)
+        step, pad = line.stride, "same" if line.to_depth else None
+        result = _layer(
+            net, result, next(layers), wide, line.kernel, step, act=act, groups=wide, weights=weights, pad=pad
+        )
     elif line.kind == "er":
         groups = wide // line.group if line.group else 1
-        result = _layer(net, result, next(layers), wide, line.kernel, line.stride, act=act, groups=groups)
+        result = _layer(net, result, next(layers), wide, line.kernel, line.stride, act=act, groups=groups, blur=network.blur)
     if line.se:
         squeeze = network.squeeze
         result = net.squeeze_excite(
@@ -298,37 +308,49 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
     else:
         last = act if line.kind == "dsa" else "linear"
         result = _layer(net, result, next(layers), line.channels, line.pointwise[1], act=last, weights=weights)
-    skip = line.skip and line.kind != "dsa" and line.stride == 1 and before == line.channels
+    skip = line.skip and line.kind != "dsa" and line.stride == 1 and not line.to_depth and before == line.channels
     return net.add(names.add, result, value) if skip else result
 
 
-def _universal(net: Net, names: Sequence[Layer], line: Line, value: str, wide: int, act: str) -> str:
+def _universal(
+    net: Net, names: Sequence[Layer], line: Line, value: str, wide: int, act: str, blur: str
+) -> str:
     """Adds the layers of a universal block up to its projection; the last depthwise one has the stride."""
     start, expand, middle, _ = names
     if line.start:
         stride = 1 if line.kernel else line.stride
         narrow = net.channels[value]
-        value = _layer(net, value, start, narrow, line.start, stride, act="linear", groups=narrow)
+        value = _layer(net, value, start, narrow, line.start, stride, act="linear", groups=narrow, blur=blur)
     value = _layer(net, value, expand, wide, line.pointwise[0], act=act)
-    return _layer(net, value, middle, wide, line.kernel, line.stride, act=act, groups=wide) if line.kernel else value
+    if not line.kernel:
+        return value
+    return _layer(net, value, middle, wide, line.kernel, line.stride, act=act, groups=wide, blur=blur)
 
 
 def _layer(
     net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int = 1, *, act: str, groups: int = 1,
-    weights: Sequence[str] = (),
+    weights: Sequence[str] = (), blur: str = "", pad: Padding = None,
 ) -> str:  # fmt: skip
     """Convolution without bias, batch normalisation, activation; `weights` of several kernels."""
+    blurred = blur and stride > 1
+    step = 1 if blurred else stride
     if weights and isinstance(kernel, int):
         depthwise = groups > 1
-        value = condconv.convolved(net, value, names.conv, out, kernel, stride, depthwise=depthwise, weights=weights)
+        value = condconv.convolved(net, value, names.conv, out, kernel, step, depthwise=depthwise, weights=weights)
     else:
-        value = _conv(net, value, names, out, kernel, stride, groups)
-    return net.act(net.norm(value, names.norm), names.act, act)
+        value = _conv(net, value, names, out, kernel, step, groups, pad)
+    value = net.act(net.norm(value, names.norm), names.act, act)
+    if not blurred:
+        return value
+    name = f"{names.norm}.aa"
+    return net.avg_pool(value, name, 2, 2) if blur == "average" else net.blur_pool(value, name, zeros=True)
 
 
-def _conv(net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int, groups: int) -> str:
+def _conv(
+    net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int, groups: int, pad: Padding
+) -> str:
     if isinstance(kernel, int):
-        return net.conv(value, names.conv, out, kernel, stride, groups=groups)
+        return net.conv(value, names.conv, out, kernel, stride, groups=groups, pad=pad)
     results = []
     own = names.parts or [f"{names.conv}.{index}" for index in range(len(kernel))]
     values = net.split(value, f"{names.conv}.split", *shares(net.channels[value], len(kernel)))
@@ -364,7 +386,8 @@ def _timm_block(place: Place) -> BlockNames:
     prefix = f"blocks.{place.stage}.{place.unit}."
     layers = [Layer(prefix + conv, prefix + norm, f"{prefix}{norm}.act") for conv, norm in _TIMM[place.kind]]
     squeeze = (f"{prefix}se", f"{prefix}se.conv_reduce", f"{prefix}se.conv_expand")
-    return BlockNames(layers, squeeze, f"{prefix}add", f"{prefix}routing_fn")
+    to_depth = Layer(f"{prefix}conv_s2d", f"{prefix}bn_s2d", f"{prefix}bn_s2d.act")
+    return BlockNames(layers, squeeze, f"{prefix}add", f"{prefix}routing_fn", to_depth)
 
 
 TIMM_NAMES = Names(

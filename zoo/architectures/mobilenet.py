@@ -293,6 +293,8 @@ VARIANTS: Mapping[str, Network] = {
     "mobilenetv4-conv-small": _v4(V4_SMALL, 256),
     "mobilenetv4-conv-medium": _v4(V4_MEDIUM, 320),
     "mobilenetv4-conv-large": _v4(V4_LARGE, 448, stem=24),
+    "mobilenetv4-conv-aa-large": replace(_v4(V4_LARGE, 448, stem=24), blur="average"),
+    "mobilenetv4-conv-blur-medium": replace(_v4(V4_MEDIUM, 224), blur="binomial"),
     **{f"lcnet-{width:03}": _lcnet(width / 100) for width in (35, 50, 75, 100, 150)},
     **FBNETS,
     **HARDCORE,
