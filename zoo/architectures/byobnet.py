@@ -85,7 +85,13 @@ def _bottles(
 
 def _genet(stem: int, features: int, *rows: tuple[int, int], size: int = 224) -> Variant:
     """Two stages of full convolutions, one of bottlenecks, two of widened depthwise ones, as (depth, channels)."""
-    kinds = (("basic", 2, 0, 1.0), ("basic", 2, 0, 1.0), ("bottle", 2, 0, 0.25), ("bottle", 2, 1, 3), ("bottle", 1, 1, 3))
+    kinds = (
+        ("basic", 2, 0, 1.0),
+        ("basic", 2, 0, 1.0),
+        ("bottle", 2, 0, 0.25),
+        ("bottle", 2, 1, 3),
+        ("bottle", 1, 1, 3),
+    )
     stages = tuple(
         Stage(kind, depth, channels, stride, group, ratio)  # type: ignore[arg-type]
         for (kind, stride, group, ratio), (depth, channels) in zip(kinds, rows, strict=True)
@@ -253,7 +259,9 @@ class _ByobNet(Net):
             return self.squeeze_excite(value, name, f"{name}.fc1", f"{name}.fc2", squeezed)
         if kind == "eca":
             return self.eca(value, name, eca_kernel(channels))
-        return context.global_context(self, value, name, adds=True) if kind == "gca" else value
+        if kind == "gca":
+            return context.global_context(self, value, name, scaled(channels / 8, divisor=1), adds=True)
+        return value
 
     def layer(
         self, value: str, name: str, out: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, act: bool = True,

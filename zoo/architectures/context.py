@@ -1,17 +1,19 @@
-"""Blocks that look at a whole map: global context, attention in the place of an average."""
+"""Layers that look at a whole map: global context, attention in the place of an average, attention of one key."""
 
 from __future__ import annotations
 
-from zoo.architectures.net import Net, scaled
+from zoo.architectures.net import Net
+from zoo.shapes import infer_all
 
 EPSILON = 1e-6
 """Of a global context's normalisation."""
 
 
-def global_context(net: Net, value: str, name: str, *, adds: bool = False) -> str:
+def global_context(net: Net, value: str, name: str, squeezed: int, *, act: str = "relu", adds: bool = False) -> str:
     """Scales channels by what two 1x1 convolutions make of a weighted average over all positions (arXiv:1904.11492).
 
-    The weights are a softmax of what a 1x1 convolution gives each position. timm (layers/global_context.py) calls it
+    The weights are a softmax of what a 1x1 convolution gives each position; `squeezed` channels are between the two
+    others. timm (layers/global_context.py) calls it
     `gc`, and where the result is added instead (`adds`) `gca`.
     """
     scores = net.conv(value, f"{name}.conv_attn", 1, bias=True)
@@ -22,8 +24,8 @@ def global_context(net: Net, value: str, name: str, *, adds: bool = False) -> st
     weighted = net.node("Mul", f"{name}.weighted", value, weights)
     result = net.node("ReduceSum", f"{name}.context", weighted, axes=(2, 3), keepdims=1)
     layers = f"{name}.mlp_add" if adds else f"{name}.mlp_scale"
-    result = net.conv(result, f"{layers}.fc1", scaled(net.channels[value] / 8, divisor=1), bias=True)
-    result = net.act(net.layer_norm(result, f"{layers}.norm", EPSILON), f"{layers}.act", "relu")
+    result = net.conv(result, f"{layers}.fc1", squeezed, bias=True)
+    result = net.act(net.layer_norm(result, f"{layers}.norm", EPSILON), f"{layers}.act", act)
     result = net.conv(result, f"{layers}.fc2", net.channels[value], bias=True)
     if adds:
         return net.add(name, value, result)
@@ -73,3 +75,48 @@ def _heads(net: Net, value: str, name: str, count: int, heads: int, width: int) 
     result = net.node("Add", name, result, net.param(bias, heads * width))
     apart = net.node("Reshape", f"{name}.heads", result, shape=(0, count, heads, width))
     return net.node("Transpose", f"{name}.heads_first", apart, perm=(0, 2, 1, 3), channels=heads)
+
+
+def multi_query(
+    net: Net, value: str, name: str, out: int, *, heads: int, width: int, kernel: int, stride: int, size: int
+) -> str:
+    """Attention whose heads share keys and values (MobileNetV4, arXiv:2404.10518); (N, C, H, W) -> (N, out, H, W).
+
+    Args:
+        net: what to add to.
+        value: the map.
+        name: of the layers.
+        out: channels in the end.
+        heads: how many there are.
+        width: channels of each.
+        kernel: of the depthwise convolutions that make the map of keys and values smaller.
+        stride: by how much; 1: there are none.
+        size: rows and columns of the network's input, pixels: a map's own are told from it.
+    """
+    rows, columns = infer_all(net.graph(name, value, size))[value][2:]
+    query = net.conv(value, f"{name}.query.proj", heads * width)
+    query = net.node("Reshape", f"{name}.query.heads", query, shape=(0, heads, width, rows * columns))
+    query = net.node("Transpose", f"{name}.query.positions", query, perm=(0, 1, 3, 2))
+    query = net.node("Reshape", f"{name}.query.rows", query, shape=(0, heads * rows * columns, width))
+    key, answer = (_shared(net, value, f"{name}.{part}", width, kernel, stride) for part in ("key", "value"))
+    scores = net.times(net.node("MatMul", f"{name}.scores", query, key), f"{name}.scaled", width**-0.5)
+    weights = net.node("Softmax", f"{name}.weights", scores, axis=2)
+    answer = net.node("Transpose", f"{name}.value.positions", answer, perm=(0, 2, 1))
+    result = net.node("MatMul", f"{name}.attended", weights, answer)
+    result = net.node("Reshape", f"{name}.apart", result, shape=(0, heads, rows * columns, width))
+    result = net.node("Transpose", f"{name}.turned", result, perm=(0, 1, 3, 2))
+    joined = net.node(
+        "Reshape", f"{name}.joined", result, shape=(0, heads * width, rows, columns), channels=heads * width
+    )
+    return net.conv(joined, f"{name}.output.proj", out)
+
+
+def _shared(net: Net, value: str, name: str, width: int, kernel: int, stride: int) -> str:
+    """The one key, or value, of each position, (N, width, positions)."""
+    if stride > 1:
+        channels = net.channels[value]
+        value = net.norm(
+            net.conv(value, f"{name}.down_conv", channels, kernel, stride, groups=channels), f"{name}.norm"
+        )
+    value = net.conv(value, f"{name}.proj", width)
+    return net.node("Reshape", f"{name}.rows", value, shape=(0, width, -1))

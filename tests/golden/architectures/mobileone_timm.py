@@ -8,7 +8,9 @@ import torch_case
 
 def make(name: str) -> dict[str, object]:
     network = lambda: torch_case.timm_network(name.replace("-", "_"))  # noqa: E731
-    return torch_case.case(network, 64, quick=name == "mobileone-s0", damped={".identity.weight": 0.3, ".bn.weight": 0.45})
+    return torch_case.case(
+        network, 64, quick=name == "mobileone-s0", damped={".identity.weight": 0.3, ".bn.weight": 0.45}
+    )
 
 
 if __name__ == "__main__":
