@@ -9,8 +9,8 @@ Source: huggingface/pytorch-image-models timm/models/byobnet.py, which has the w
 
 The input is added, convolved where its shape is another (`shortcut`). Networks: GENet (Lin et al., arXiv:2006.14090);
 RegNetZ (Dollar et al., arXiv:2103.06877, in timm's own sizes), whose blocks are wider inside, end linearly and add
-nothing where shapes change, `-evos` with EvoNorm; `-gap` are CLIP's ResNets (arXiv:2103.00020) with an average where the
-others have an attention, for maps of one size. RepVGG and MobileOne, of the same file, are modules of their own.
+nothing where shapes change, `-evos` with EvoNorm; `-gap` are CLIP's ResNets (arXiv:2103.00020) with an average where
+the others have an attention, for maps of one size. RepVGG and MobileOne, of the same file, are modules of their own.
 """
 
 from __future__ import annotations

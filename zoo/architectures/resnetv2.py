@@ -31,10 +31,10 @@ class Variant:
     width: int = 1
     groups: bool = False
     """Whether it has group normalisations; else batch normalisations."""
-    evo: bool = False
-    """Whether normalisation and activation are EvoNorm-S0."""
     size: int = 224
     """Rows and columns of the input, pixels."""
+    evo: bool = False
+    """Whether normalisation and activation are EvoNorm-S0."""
 
 
 def _bit() -> dict[str, Variant]:
