@@ -300,7 +300,8 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
         result = _layer(net, result, names.to_depth, 4 * wide, 2, 2, act=act)
         wide, line = 4 * wide, line._replace(kernel=2, se=line.se / 4)
     if line.kind in ("ds", "dsa", "ir"):
-        step, pad = line.stride, "same" if line.to_depth else None
+        step = line.stride
+        pad: Padding = "same" if line.to_depth else None
         result = _layer(
             net, result, next(layers), wide, line.kernel, step, act=act, groups=wide, weights=weights, pad=pad
         )
