@@ -297,7 +297,7 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
     if line.kind == "ir":
         result = _layer(net, result, next(layers), wide, line.pointwise[0], act=act, weights=weights)
     if line.to_depth:
-        result = _layer(net, result, names.to_depth, 4 * wide, 2, 2, act=act)
+        result = _layer(net, result, names.to_depth, 4 * wide, 2, 2, act=act, pad="same")
         wide, line = 4 * wide, line._replace(kernel=2, se=line.se / 4)
     if line.kind in ("ds", "dsa", "ir"):
         step = line.stride
