@@ -69,7 +69,8 @@ def test_outputs_are_the_publishers(answering: str) -> None:
     from zoo.build import build
 
     case, graph = CASES[answering], graph_of(answering)
-    model = build(graph.bind(generated.arrays(shapes_in_file(graph), case["gain"]), where="generated.py"))
+    arrays = generated.arrays(shapes_in_file(graph), case["gain"], case.get("damped"))
+    model = build(graph.bind(arrays, where="generated.py"))
     image = generated.image(case["size"], raw=case.get("raw", False)) * case.get("scale", 1)
     expected = np.array(case["output"])
     actual = np.asarray(model(image), np.float64).reshape(-1)

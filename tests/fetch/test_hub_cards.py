@@ -16,6 +16,7 @@ import zoo
 from zoo import architectures, hub_cards, registry, storage
 from zoo.errors import FetchError, UnsupportedError, UsageError, ZooError
 from zoo.formats import safetensors
+from zoo.graph import Param
 
 REPO, COMMIT = "timm/tf_efficientnet_lite0.in1k", "1" * 40
 NAME = f"hf:{REPO}"
@@ -71,12 +72,13 @@ def changed(**pretrained: Any) -> dict[str, Any]:
     return {**CONFIG, "pretrained_cfg": {**CONFIG["pretrained_cfg"], **pretrained}}
 
 
-def weights(folder: Path) -> bytes:
+def weights(folder: Path, network: str = "tf_efficientnet_lite0") -> bytes:
     """A network's arrays as the hub has them; every kernel small, so that numbers stay finite."""
-    variant, dialect = architectures.timm("tf_efficientnet_lite0")
+    variant, dialect = architectures.timm(network)
     params = architectures.build(variant, dialect).params
+    shapes = {name: param.shape_in_file for name, param in params.items() if isinstance(param, Param)}
     random = np.random.default_rng(0)
-    arrays = {name: random.uniform(0.01, 0.1, param.shape).astype(np.float32) for name, param in params.items()}
+    arrays = {name: random.uniform(0.01, 0.1, shape).astype(np.float32) for name, shape in shapes.items() if shape}
     safetensors.write(folder / "made", arrays, {name: array.shape for name, array in arrays.items()})
     return (folder / "made").read_bytes()
 
@@ -95,6 +97,33 @@ def test_a_model_is_got_by_the_name_of_its_repository(serve: Serve, server: Faul
     assert storage.prune() == []
     storage.remove(NAME)
     assert not folder.exists()
+
+
+def test_a_network_of_timms_own_blocks_is_got_by_its_name(serve: Serve, tmp_path: Path) -> None:
+    config = changed(input_size=[3, 64, 64])
+    serve({**config, "architecture": "test_byobnet"}, weights(tmp_path, "test_byobnet"))
+    assert zoo.info(NAME).source.architecture == "test-byobnet"
+    model = zoo.load(NAME)
+    assert model.output_shape == (None, 1000)
+    assert np.isfinite(model(np.ones((1, 64, 64, 3), np.float32))).all()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "variant"),
+    [
+        ("resnet50_clip", "resnet50-clip"),
+        ("inception_next_tiny", "inception-next-tiny"),
+        ("mobilenetv4_hybrid_medium", "mobilenetv4-hybrid-medium"),
+        ("regnetz_d8", "regnetz-d8"),
+        ("mobileone_s0", "mobileone-s0"),
+        ("resnetv2_50d_evos", "resnetv2-50d-evos"),
+        ("efficientnet_x_b5", "efficientnet-x-b5"),
+    ],
+)
+def test_a_card_is_made_of_a_config_alone(architecture: str, variant: str, serve: Serve) -> None:
+    serve({**changed(num_classes=1024), "architecture": architecture})
+    card = zoo.info(NAME)
+    assert (card.source.architecture, card.source.dialect, card.labels.count) == (variant, "timm", 1024)
 
 
 def test_the_card_holds_what_the_config_says_and_where_it_was_said(serve: Serve) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "alexnet",
+    "byobnet",
     "condensenet",
     "convnext",
     "cspnet",
@@ -45,6 +46,7 @@ FAMILIES = (
     "googlenet",
     "hbonet",
     "hrnet",
+    "inception_next",
     "inception_resnet_v1",
     "inception_resnet_v2",
     "inception_v2",
@@ -60,6 +62,7 @@ FAMILIES = (
     "mnasnet",
     "mobilenet",
     "mobilenet_v1",
+    "mobileone",
     "mtcnn",
     "nasnet",
     "nfnet",

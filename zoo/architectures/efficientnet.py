@@ -1,8 +1,8 @@
-"""EfficientNet B0 to B8 and L2 (arXiv:1905.11946), Lite, EdgeTPU, CondConv, EfficientNetV2 (arXiv:2104.00298), TinyNet.
+"""EfficientNet B0 to B8 and L2 (arXiv:1905.11946), Lite, EdgeTPU, CondConv, X, EfficientNetV2 (2104.00298), TinyNet.
 
 Tables and coefficients are those of tensorflow/tpu models/official/efficientnet (efficientnet_builder.py,
 lite/efficientnet_lite_builder.py, edgetpu/efficientnet_edgetpu_builder.py, condconv/efficientnet_condconv_builder.py),
-of google/automl efficientnetv2 (effnetv2_configs.py), and, for `efficientnetv2-rw-*` and TinyNet, of timm
+of google/automl efficientnetv2 (effnetv2_configs.py), and, for `efficientnetv2-rw-*`, X and TinyNet, of timm
 models/efficientnet.py.
 
 - torchvision (models/efficientnet.py): symmetric padding; epsilon 1e-5, but 1e-3 in B5 to B7 and in V2.
@@ -30,6 +30,7 @@ from zoo.architectures.inverted import (
     Names,
     Network,
     Place,
+    Squeeze,
     deepened,
     numbered,
     stages,
@@ -89,6 +90,27 @@ V2_L = _v2((4, 7, 7, 10, 19, 25, 7), (32, 64, 96, 192, 224, 384, 640))
 V2_XL = _v2((4, 8, 8, 16, 24, 32, 8), (32, 64, 96, 192, 256, 512, 640))
 # timm's S of before the official code was there
 V2_RW = stages(Line("er", 2, 3, 1, 1, 24), *V2_S[1:-1], Line("ir", 15, 3, 2, 6, 272, 0.25))
+
+
+def _x(width: float, expand: int) -> Network:
+    """EfficientNet-X (arXiv:2102.05610), or timm's H, whose blocks are narrower inside; of the size of B5.
+
+    The first block makes the map smaller and four times as deep; the next stage takes its stride back.
+    """
+    table = stages(
+        B[0],
+        Line("er", 2, 3, 1, expand, 24, 0.25, "relu"),
+        Line("er", 2, 5, 2, expand, 40, 0.25, "relu"),
+        Line("ir", 3, 3, 2, expand, 80, 0.25),
+        *B[4:],
+    )
+    (deep,), (fused,), *others = widened(deepened(table, 2.2), width)
+    deep = deep._replace(channels=4 * deep.channels)
+    first = [deep._replace(repeats=1, to_depth=True), deep._replace(repeats=deep.repeats - 1)]
+    second = [fused._replace(repeats=1, expand=expand / 4), fused._replace(repeats=fused.repeats - 1)]
+    return Network([first, second, *others], scaled(32, width), scaled(1280, width), 448, act="silu")
+
+
 TEST = stages(
     Line("cn", 1, 3, 1, 1, 16),
     Line("er", 1, 3, 2, 4, 24),
@@ -175,6 +197,7 @@ def _pruned(stem: int, features: int, size: int, dropout: float, table: Pruned) 
     return Network(lines, stem, features, size, dropout, "silu", divisor=1)
 
 
+_RW_T = Network(widened(deepened(V2_S, 0.9), 0.8), scaled(24, 0.8), scaled(1280, 0.8), 288, act="silu")
 VARIANTS: Mapping[str, Network] = {
     "efficientnet-b0": _b(1.0, 1.0, 224, 0.2),
     "efficientnet-b1": _b(1.0, 1.1, 240, 0.2),
@@ -205,13 +228,14 @@ VARIANTS: Mapping[str, Network] = {
     "efficientnetv2-m": Network(V2_M, 24, 1280, 480, 0.3, "silu"),
     "efficientnetv2-l": Network(V2_L, 32, 1280, 480, 0.4, "silu"),
     "efficientnetv2-xl": Network(V2_XL, 32, 1280, 512, 0.4, "silu"),
-    "efficientnetv2-rw-t": Network(
-        widened(deepened(V2_S, 0.9), 0.8), scaled(24, 0.8), scaled(1280, 0.8), 288, act="silu"
-    ),
+    "efficientnetv2-rw-t": _RW_T,
+    "gc-efficientnetv2-rw-t": replace(_RW_T, squeeze=Squeeze(context=True)),
     "efficientnetv2-rw-s": Network(V2_RW, 24, 1792, 384, act="silu"),
     "efficientnetv2-rw-m": Network(
         widened(deepened(V2_RW, (1.2,) * 4 + (1.6,) * 2), 1.2), scaled(24, 1.2), scaled(1792, 1.2), 416, act="silu"
     ),
+    "efficientnet-x-b5": _x(1.6, 6),
+    "efficientnet-h-b5": _x(1.92, 4),
     "tinynet-a": _tiny(1.0, 1.2, 192),
     "tinynet-b": _tiny(0.75, 1.1, 188),
     "tinynet-c": _tiny(0.54, 0.85, 184),

@@ -10,6 +10,7 @@ how its framework stores them; `build` takes the three apart from each other. Ki
 - `cn` one convolution.
 - `uir` universal inverted residual (MobileNetV4): a depthwise convolution may stand before the expansion, without an
   activation, and that behind the expansion may be missing.
+- `mqa` attention whose heads share keys and values, behind a normalisation (MobileNetV4's hybrids).
 
 Behind the last but one layer may stand a squeeze-and-excitation. The input is added to what has its shape.
 """
@@ -18,14 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from zoo.architectures import condconv
-from zoo.architectures.net import Net, Style, scaled
+from zoo.architectures import condconv, context
+from zoo.architectures.net import Net, Padding, Style, scaled
 from zoo.graph import Graph
 
-Kind = Literal["ds", "dsa", "ir", "er", "cn", "uir"]
+Kind = Literal["ds", "dsa", "ir", "er", "cn", "uir", "mqa"]
 Kernel = int | tuple[int, ...]
 """Rows and columns; several: channels are split into as many parts, each with a kernel of its own (MixNet)."""
 
@@ -57,6 +58,10 @@ class Line(NamedTuple):
     """Kernels of each convolution, of which every image has its own sum (`condconv`); 0: one kernel."""
     expand_from: int = 0
     """What `expand` multiplies, where it is not the input's channels (EfficientNet-EdgeTPU's first block)."""
+    to_depth: bool = False
+    """Whether a strided 2x2 convolution to four times the channels stands before a `ds` (EfficientNet-X)."""
+    heads: tuple[int, int, int] = (0, 0, 1)
+    """Of a `mqa`: how many, channels of each, and by how much the map of keys and values is smaller."""
 
 
 Stages = Sequence[Sequence[Line]]
@@ -77,6 +82,8 @@ class Squeeze:
     gate: str = "sigmoid"
     gain: float = 1.0
     """What the gates are multiplied by."""
+    context: bool = False
+    """Whether the average over positions is a weighted one (`context.global_context`)."""
 
     def channels(self, wide: int, line: Line) -> int:
         """Returns how many channels the vector has between its two layers."""
@@ -107,6 +114,10 @@ class Network:
     stem_kernel: int = 3
     divisor: int = 8
     """What the channels inside a block are a multiple of."""
+    blur: Literal["", "average", "binomial"] = ""
+    """What halves maps in the stages instead of a stride: the average over 2x2, or a 3x3 filter among zeros."""
+    scaled_blocks: bool = False
+    """Whether stored numbers scale what `uir` and `mqa` give, before the input is added (layer scale)."""
 
 
 class Layer(NamedTuple):
@@ -142,6 +153,8 @@ class BlockNames(NamedTuple):
     add: str
     routing: str = ""
     """The dense layer that weighs the kernels."""
+    to_depth: Layer = Layer("", "", "")
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -218,7 +231,7 @@ def build(
     ignored: Mapping[str, str] | None = None,
 ) -> Graph:  # fmt: skip
     """Returns the Graph of a network in a publisher's names and style, its parameters shapes only."""
-    net = Net(style)
+    net, network = Net(style), replace(network, size=size or network.size)
     value = head(net, network, names, trunk(net, network, names))
     value = net.dropout(value, names.dropout, network.dropout)
     if names.conv_classifier:
@@ -226,7 +239,7 @@ def build(
         output = net.flatten(value, names.flatten)
     else:
         output = net.linear(value, names.classifier, classes)
-    return net.graph(variant, output, size or network.size, ignored=ignored)
+    return net.graph(variant, output, network.size, ignored=ignored)
 
 
 def trunk(net: Net, network: Network, names: Names, image: str = "image") -> str:
@@ -270,6 +283,8 @@ def blocks(table: Stages) -> Iterator[tuple[Place, Line]]:
 
 
 def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str) -> str:
+    if line.kind == "mqa":
+        return _attention(net, network, names, line, value)
     before, act, layers = net.channels[value], line.act or network.act, iter(names.layers)
     wide = before
     if line.kind in ("ir", "er", "uir"):
@@ -277,17 +292,28 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
     result = value
     weights = condconv.routed(net, value, names.routing, line.experts) if line.experts else ()
     if line.kind == "uir":
-        result = _universal(net, names.layers, line, value, wide, act)
+        result = _universal(net, names.layers, line, value, wide, act, network.blur)
         layers = iter(names.layers[-1:])
     if line.kind == "ir":
         result = _layer(net, result, next(layers), wide, line.pointwise[0], act=act, weights=weights)
+    if line.to_depth:
+        result = _layer(net, result, names.to_depth, 4 * wide, 2, 2, act=act, pad="same")
+        wide, line = 4 * wide, line._replace(kernel=2, se=line.se / 4)
     if line.kind in ("ds", "dsa", "ir"):
         step = line.stride
-        result = _layer(net, result, next(layers), wide, line.kernel, step, act=act, groups=wide, weights=weights)
+        pad: Padding = "same" if line.to_depth else None
+        result = _layer(
+            net, result, next(layers), wide, line.kernel, step, act=act, groups=wide, weights=weights, pad=pad
+        )
     elif line.kind == "er":
         groups = wide // line.group if line.group else 1
-        result = _layer(net, result, next(layers), wide, line.kernel, line.stride, act=act, groups=groups)
-    if line.se:
+        result = _layer(
+            net, result, next(layers), wide, line.kernel, line.stride, act=act, groups=groups, blur=network.blur
+        )
+    if line.se and network.squeeze.context:
+        squeezed = network.squeeze.channels(wide, line)
+        result = context.global_context(net, result, names.squeeze[0], squeezed, act=act)
+    elif line.se:
         squeeze = network.squeeze
         result = net.squeeze_excite(
             result, *names.squeeze, squeeze.channels(wide, line), act=squeeze.act or act, gate=squeeze.gate,
@@ -298,37 +324,63 @@ def _block(net: Net, network: Network, names: BlockNames, line: Line, value: str
     else:
         last = act if line.kind == "dsa" else "linear"
         result = _layer(net, result, next(layers), line.channels, line.pointwise[1], act=last, weights=weights)
-    skip = line.skip and line.kind != "dsa" and line.stride == 1 and before == line.channels
+    skip = line.skip and line.kind != "dsa" and line.stride == 1 and not line.to_depth and before == line.channels
+    if line.kind == "uir" and network.scaled_blocks:
+        result = _scaled(net, names, result)
     return net.add(names.add, result, value) if skip else result
 
 
-def _universal(net: Net, names: Sequence[Layer], line: Line, value: str, wide: int, act: str) -> str:
+def _attention(net: Net, network: Network, names: BlockNames, line: Line, value: str) -> str:
+    assert isinstance(line.kernel, int)
+    (norm,), (heads, width, stride) = names.layers, line.heads
+    result = context.multi_query(
+        net, net.norm(value, norm.norm), norm.conv, line.channels, heads=heads, width=width, kernel=line.kernel,
+        stride=stride, size=network.size,
+    )  # fmt: skip
+    return net.add(names.add, _scaled(net, names, result), value)
+
+
+def _scaled(net: Net, names: BlockNames, value: str) -> str:
+    channels = net.channels[value]
+    gamma = net.param(f"{names.scale}.gamma", channels, 1, 1, stored=(channels,))
+    return net.node("Mul", names.scale, value, gamma)
+
+
+def _universal(net: Net, names: Sequence[Layer], line: Line, value: str, wide: int, act: str, blur: str) -> str:
     """Adds the layers of a universal block up to its projection; the last depthwise one has the stride."""
     start, expand, middle, _ = names
     if line.start:
         stride = 1 if line.kernel else line.stride
         narrow = net.channels[value]
-        value = _layer(net, value, start, narrow, line.start, stride, act="linear", groups=narrow)
+        value = _layer(net, value, start, narrow, line.start, stride, act="linear", groups=narrow, blur=blur)
     value = _layer(net, value, expand, wide, line.pointwise[0], act=act)
-    return _layer(net, value, middle, wide, line.kernel, line.stride, act=act, groups=wide) if line.kernel else value
+    if not line.kernel:
+        return value
+    return _layer(net, value, middle, wide, line.kernel, line.stride, act=act, groups=wide, blur=blur)
 
 
 def _layer(
     net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int = 1, *, act: str, groups: int = 1,
-    weights: Sequence[str] = (),
+    weights: Sequence[str] = (), blur: str = "", pad: Padding = None,
 ) -> str:  # fmt: skip
     """Convolution without bias, batch normalisation, activation; `weights` of several kernels."""
+    blurred = blur and stride > 1
+    step = 1 if blurred else stride
     if weights and isinstance(kernel, int):
         depthwise = groups > 1
-        value = condconv.convolved(net, value, names.conv, out, kernel, stride, depthwise=depthwise, weights=weights)
+        value = condconv.convolved(net, value, names.conv, out, kernel, step, depthwise=depthwise, weights=weights)
     else:
-        value = _conv(net, value, names, out, kernel, stride, groups)
-    return net.act(net.norm(value, names.norm), names.act, act)
+        value = _conv(net, value, names, out, kernel, step, groups, pad)
+    value = net.act(net.norm(value, names.norm), names.act, act)
+    if not blurred:
+        return value
+    name = f"{names.norm}.aa"
+    return net.avg_pool(value, name, 2, 2) if blur == "average" else net.blur_pool(value, name, zeros=True)
 
 
-def _conv(net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int, groups: int) -> str:
+def _conv(net: Net, value: str, names: Layer, out: int, kernel: Kernel, stride: int, groups: int, pad: Padding) -> str:
     if isinstance(kernel, int):
-        return net.conv(value, names.conv, out, kernel, stride, groups=groups)
+        return net.conv(value, names.conv, out, kernel, stride, groups=groups, pad=pad)
     results = []
     own = names.parts or [f"{names.conv}.{index}" for index in range(len(kernel))]
     values = net.split(value, f"{names.conv}.split", *shares(net.channels[value], len(kernel)))
@@ -356,6 +408,7 @@ _TIMM: Mapping[Kind, Sequence[tuple[str, str]]] = {
     "ir": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
     "er": (("conv_exp", "bn1"), ("conv_pwl", "bn2")),
     "cn": (("conv", "bn1"),),
+    "mqa": (("attn", "norm"),),
     "uir": tuple((f"{name}.conv", f"{name}.bn") for name in ("dw_start", "pw_exp", "dw_mid", "pw_proj")),
 }
 
@@ -364,7 +417,8 @@ def _timm_block(place: Place) -> BlockNames:
     prefix = f"blocks.{place.stage}.{place.unit}."
     layers = [Layer(prefix + conv, prefix + norm, f"{prefix}{norm}.act") for conv, norm in _TIMM[place.kind]]
     squeeze = (f"{prefix}se", f"{prefix}se.conv_reduce", f"{prefix}se.conv_expand")
-    return BlockNames(layers, squeeze, f"{prefix}add", f"{prefix}routing_fn")
+    to_depth = Layer(f"{prefix}conv_s2d", f"{prefix}bn_s2d", f"{prefix}bn_s2d.act")
+    return BlockNames(layers, squeeze, f"{prefix}add", f"{prefix}routing_fn", to_depth, f"{prefix}layer_scale")
 
 
 TIMM_NAMES = Names(

@@ -1,4 +1,4 @@
-"""MobileNet 1 (arXiv:1704.04861), 2 (1801.04381), 3 (1905.02244), 4 (2404.10518, those without attention), EdgeTPU, and
+"""MobileNet 1 (arXiv:1704.04861), 2 (1801.04381), 3 (1905.02244), 4 (2404.10518), EdgeTPU, and
 networks with MobileNetV3's head: LCNet (2109.15099), FBNetV3 (2006.02049), HardCoRe-NAS (2102.11646).
 
 Tables are those of tensorflow/models research/slim/nets (mobilenet_v1.py, mobilenet/mobilenet_v2.py, mobilenet_v3.py),
@@ -151,6 +151,41 @@ V4_LARGE = stages(
 )  # fmt: skip
 
 
+def _hybrid(stage: Sequence[Line], heads: tuple[int, int, int], *places: int) -> list[Line]:
+    """A stage with attentions behind blocks of these places, from 0."""
+    lines = [line._replace(repeats=1, stride=1 if n else line.stride) for line in stage for n in range(line.repeats)]
+    attention = Line("mqa", 1, 3, 1, 1, lines[0].channels, heads=heads)
+    return [part for place, line in enumerate(lines) for part in ([line, attention] if place in places else [line])]
+
+
+V4_HYBRID_MEDIUM = stages(
+    V4_MEDIUM[0][0],
+    V4_MEDIUM[1],
+    _hybrid(
+        _universal(160, (1, 3, 5, 6), (1, 0, 0, 2), (1, 3, 3, 4), (1, 3, 5, 4), (1, 3, 3, 4), (1, 3, 0, 4),
+                   (1, 3, 3, 4), (1, 3, 0, 4)),
+        (4, 64, 2), 3, 4, 5, 6,
+    ),
+    _hybrid(
+        _universal(256, (1, 5, 5, 6), (1, 5, 5, 4), (2, 3, 5, 4), (1, 0, 0, 2), (1, 3, 5, 2), (1, 0, 0, 2),
+                   (1, 0, 0, 4), (1, 3, 0, 4), (1, 5, 5, 4), (2, 5, 0, 4)),
+        (4, 64, 1), 7, 8, 9, 10,
+    ),
+    V4_LAST,
+)  # fmt: skip
+V4_HYBRID_LARGE = stages(
+    V4_LARGE[0][0],
+    V4_LARGE[1],
+    _hybrid(V4_LARGE[2], (8, 48, 2), 6, 7, 8, 9),
+    _hybrid(
+        _universal(512, (4, 5, 5, 4), (1, 5, 0, 4), (1, 5, 3, 4), (2, 5, 0, 4), (1, 5, 3, 4), (1, 5, 5, 4),
+                   (4, 5, 0, 4)),
+        (8, 64, 1), 9, 10, 11, 12,
+    ),
+    V4_LAST,
+)  # fmt: skip
+
+
 def _v4(table: Stages, size: int, *, width: float = 1.0, stem: int = 32) -> Network:
     table = widened(table, width)
     return Network(table, stem, 1280, size, late=True, late_bias=False, late_norm=True)
@@ -293,6 +328,10 @@ VARIANTS: Mapping[str, Network] = {
     "mobilenetv4-conv-small": _v4(V4_SMALL, 256),
     "mobilenetv4-conv-medium": _v4(V4_MEDIUM, 320),
     "mobilenetv4-conv-large": _v4(V4_LARGE, 448, stem=24),
+    "mobilenetv4-hybrid-medium": replace(_v4(V4_HYBRID_MEDIUM, 224), scaled_blocks=True),
+    "mobilenetv4-hybrid-large": replace(_v4(V4_HYBRID_LARGE, 384, stem=24), act="gelu", scaled_blocks=True),
+    "mobilenetv4-conv-aa-large": replace(_v4(V4_LARGE, 448, stem=24), blur="average"),
+    "mobilenetv4-conv-blur-medium": replace(_v4(V4_MEDIUM, 224), blur="binomial"),
     **{f"lcnet-{width:03}": _lcnet(width / 100) for width in (35, 50, 75, 100, 150)},
     **FBNETS,
     **HARDCORE,

@@ -234,9 +234,13 @@ class Net:
             "AveragePool", value, name, kernel, stride, pad, ceil_mode=int(ceil), count_include_pad=counts
         )
 
-    def blur_pool(self, value: str, name: str, stride: int = 2) -> str:
-        """Binomial 3x3 filter over reflected borders (timm's BlurPool2d): two averages over 2x2 are its numbers."""
-        value = self.node("Pad", f"{name}.pad", value, pads=(0, 0, 1, 1) * 2, mode="reflect")
+    def blur_pool(self, value: str, name: str, stride: int = 2, *, zeros: bool = False) -> str:
+        """Binomial 3x3 filter (timm's BlurPool2d): two averages over 2x2 are its numbers.
+
+        Borders are reflected, or `zeros` are around the map.
+        """
+        mode = {"mode": "constant", "value": 0.0} if zeros else {"mode": "reflect"}
+        value = self.node("Pad", f"{name}.pad", value, pads=(0, 0, 1, 1) * 2, **mode)
         return self.avg_pool(self.avg_pool(value, f"{name}.blur", 2, 1), name, 2, stride)
 
     def global_pool(self, value: str, name: str) -> str:

@@ -3,7 +3,7 @@
 - timm (models/resnetv2.py): the stride is in the first unit's 3x3 convolution. `d` and `t` networks have a stem of
   three 3x3 convolutions and average pools before strided shortcuts; `gn` ones group normalisations. BiT
   (arXiv:1912.11370) has group normalisations and standardised kernels, and its stem's max pool takes the zeros around
-  the map for numbers. The networks with EvoNorm and FRN are not here.
+  the map for numbers. `evos` has EvoNorm (`evonorm.py`); the networks with FRN are not here.
 - slim (tensorflow/models research/slim/nets/resnet_v2.py): the stride is in the last unit of a block, whose shortcut
   is a 1x1 max pool; convolutions that no normalisation follows have a bias. Published for inputs of 299.
 - official (tensorflow/models official/r1/resnet/resnet_model.py, `resnet_version=2`): stride as timm's; the max pool
@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from zoo.architectures import evonorm
 from zoo.architectures.net import TORCH, Net
 from zoo.architectures.resnet_tf import DEPTHS, IGNORED, NUMBERED, REPEATS, SLIM_STYLE, TPU_STYLE, Dialect, Names
 from zoo.graph import Graph
@@ -32,6 +33,8 @@ class Variant:
     """Whether it has group normalisations; else batch normalisations."""
     size: int = 224
     """Rows and columns of the input, pixels."""
+    evo: bool = False
+    """Whether normalisation and activation are EvoNorm-S0."""
 
 
 def _bit() -> dict[str, Variant]:
@@ -45,6 +48,7 @@ VARIANTS: Mapping[str, Variant] = {
     **{f"resnetv2-{depth}d": Variant(depth, "d") for depth in DEPTHS[:-1]},
     "resnetv2-50t": Variant(50, "t"),
     "resnetv2-50d-gn": Variant(50, "d", groups=True),
+    "resnetv2-50d-evos": Variant(50, "d", evo=True),
     **_bit(),
 }
 PUBLISHED: Mapping[str, Sequence[str]] = {
@@ -118,7 +122,7 @@ class _Builder:
     def norm_act(self, value: str, layer: str) -> str:
         name = self.names("norm", layer)
         act = f"{name}.act" if self.dialect == "timm" else self.names("act", layer)
-        return self.net.act(self._norm(value, name), act, "relu")
+        return self._active(value, name, act)
 
     def stem(self) -> str:
         if self.dialect != "timm":
@@ -127,9 +131,9 @@ class _Builder:
         channels = 64 * self.network.width
         if self.network.stem in ("d", "t"):
             value = self.conv("image", "stem.conv1", 32 if self.network.stem == "d" else 24, 3, 2)
-            value = self.net.act(self._norm(value, "stem.norm1"), "stem.norm1.act", "relu")
+            value = self._active(value, "stem.norm1")
             value = self.conv(value, "stem.conv2", 32, 3)
-            value = self.net.act(self._norm(value, "stem.norm2"), "stem.norm2.act", "relu")
+            value = self._active(value, "stem.norm2")
             value = self.conv(value, "stem.conv3", channels, 3)
         else:
             value = self.conv("image", "stem.conv", channels, 7, 2)
@@ -164,5 +168,9 @@ class _Builder:
             return self.conv(preact, name, channels, 1, stride, bias=self.dialect == "slim")
         return self.net.max_pool(before, self.names("conv", "shortcut"), 1, 2) if stride == 2 else before
 
-    def _norm(self, value: str, name: str) -> str:
-        return self.net.group_norm(value, name, GROUPS) if self.network.groups else self.net.norm(value, name)
+    def _active(self, value: str, name: str, act: str = "") -> str:
+        """Normalisation and activation, named after it where nothing else is said."""
+        if self.network.evo:
+            return evonorm.normed(self.net, value, name, GROUPS)
+        normed = self.net.group_norm(value, name, GROUPS) if self.network.groups else self.net.norm(value, name)
+        return self.net.act(normed, act or f"{name}.act", "relu")

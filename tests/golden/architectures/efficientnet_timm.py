@@ -14,6 +14,7 @@ TF = [
 ]
 OWN = [name for name in TF if not name.startswith("efficientnetv2-b")]
 OWN += ["efficientnetv2-rw-t", "efficientnetv2-rw-s", "efficientnetv2-rw-m", "test-efficientnet"]
+OWN += ["efficientnet-x-b5", "efficientnet-h-b5", "gc-efficientnetv2-rw-t"]
 CONDCONV = {
     "efficientnet-condconv-b0-4e": "efficientnet_cc_b0_4e", "efficientnet-condconv-b0-8e": "efficientnet_cc_b0_8e",
     "efficientnet-condconv-b0-8e-depth": "efficientnet_cc_b1_8e",

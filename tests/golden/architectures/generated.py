@@ -28,14 +28,20 @@ _VARIANCES = ("running_var", "moving_variance", "variance")
 _SCALES = ("weight", "gamma")
 
 
-def arrays(shapes: Mapping[str, Iterable[int]], gain: float) -> dict[str, np.ndarray]:
+def arrays(
+    shapes: Mapping[str, Iterable[int]], gain: float, damped: Mapping[str, float] | None = None
+) -> dict[str, np.ndarray]:
     """Returns float32 arrays that depend on name and shape; no two batch normalisations have the same statistics.
 
     Args:
         shapes: name in the origin -> shape; names that end in `.weight`, `/gamma`, `.running_var` and so on mean it.
         gain: spread of kernels, times the root of what one output sums over.
+        damped: end of a name -> factor, where what no kernel scales would grow from layer to layer.
     """
-    return {name: _array(name, tuple(shape), gain) for name, shape in shapes.items()}
+    made = {name: _array(name, tuple(shape), gain) for name, shape in shapes.items()}
+    for end, factor in (damped or {}).items():
+        made |= {name: array * np.float32(factor) for name, array in made.items() if name.endswith(end)}
+    return made
 
 
 def _array(name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:

@@ -12,6 +12,8 @@ OWN = [
     *(f"mobilenetv3-small-{width}" for width in ("050", "075", "100")),
     "mobilenetv3-rw",
     *(f"mobilenetv4-conv-{size}" for size in ("small-035", "small-050", "small", "medium", "large")),
+    *("mobilenetv4-conv-aa-large", "mobilenetv4-conv-blur-medium"),
+    *("mobilenetv4-hybrid-medium", "mobilenetv4-hybrid-large"),
     *(f"lcnet-{width}" for width in ("035", "050", "075", "100", "150")),
     *(f"fbnetv3-{size}" for size in "bdg"),
     *(f"hardcorenas-{size}" for size in "abcdef"),

@@ -6,7 +6,7 @@ import generated
 import torch_case
 
 NAMES = [f"resnetv2-{depth}{stem}" for depth in (18, 34, 50, 101, 152) for stem in ("", "d")]
-NAMES += ["resnetv2-50t", "resnetv2-50d-gn"]
+NAMES += ["resnetv2-50t", "resnetv2-50d-gn", "resnetv2-50d-evos"]
 NAMES += [f"resnetv2-{size}-bit" for size in ("50x1", "50x3", "101x1", "101x3", "152x2", "152x4")]
 QUICK = ("resnetv2-18", "resnetv2-50t", "resnetv2-50x1-bit")
 LARGE = ("50x3", "101x3", "152x2", "152x4")

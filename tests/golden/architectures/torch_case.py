@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from unittest import mock
 
@@ -26,6 +26,7 @@ def case(
     ignored: Iterable[str] = ("num_batches_tracked",),
     scale: float = 1.0,
     at_least: float = 0.03,
+    damped: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Returns a case: names and shapes of a network's tensors, and what it answers.
 
@@ -38,6 +39,7 @@ def case(
         scale: what the image is multiplied by, for a network that depends on its range: a local response normalisation
             does next to nothing to small numbers.
         at_least: as in `generated.answers`.
+        damped: as in `generated.arrays`.
     """
     if not run:
         with torch.device("meta"):
@@ -48,7 +50,7 @@ def case(
 
     def forward(gain: float, flipped: bool) -> tuple[np.ndarray, np.ndarray | None]:
         nonlocal wide
-        loaded = {key: torch.from_numpy(value) for key, value in generated.arrays(shapes, gain).items()}
+        loaded = {key: torch.from_numpy(value) for key, value in generated.arrays(shapes, gain, damped).items()}
         _, unexpected = model.float().load_state_dict(loaded, strict=False)
         assert not unexpected, unexpected
         pixels = generated.image(size)[:, :, :: -1 if flipped else 1] * np.float32(scale)
@@ -59,6 +61,7 @@ def case(
 
     found = {**generated.digest(shapes), "size": size, **generated.answers(forward, at_least=at_least)}
     found |= {"scale": scale} if scale != 1 else {}
+    found |= {"damped": dict(damped)} if damped else {}
     return {**found, "quick": True} if quick else found
 
 
