@@ -40,7 +40,7 @@ def row(name: str, **facts: Any) -> index.Row:
         (["ResNet-50", "slim"], "resnet50.slim"),
         (["resnet", "50", "slim"], "resnet50.slim"),
         (["yahoo-open-nsfw"], "open-nsfw"),
-        (["google", "inception v3"], "inception-v3.google-2015"),
+        (["google", "inception v3"], "inception-v3.google-2016"),
         (["pelee"], "peleenet.gluoncv2"),
     ],
 )

@@ -187,7 +187,7 @@ def test_lower_blocks_take_smaller_steps() -> None:
 
 def test_an_average_of_the_weights_is_what_is_judged_and_kept(start: Start) -> None:
     """With a decay of nearly one, the average hardly leaves where it began, however far the weights go."""
-    task = start(strategy="blocks", epochs=2, head_epochs=1, learning_rate=0.01, ema=0.999999, augment="none")
+    task = start(strategy="blocks", epochs=2, head_epochs=1, learning_rate=0.01, ema=0.99999, augment="none")
     outcome = run(replace(task, validation=task.training))
     last = [row for row in outcome.history if row["phase"] == "blocks"]
     assert abs(last[-1]["val_loss"] - last[0]["val_loss"]) < 5e-3

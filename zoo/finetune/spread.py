@@ -10,9 +10,9 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import json
 import logging
 import os
-import pickle
 import queue
 import socket
 import threading
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from zoo import errors
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.finetune.cluster import Cluster, gpus_each, line, passed_on, session
 
@@ -175,7 +176,7 @@ class Spread:
         import keras
 
         # Held here until the end: a worker that starts anew asks for them again.
-        held = [ray.put(_pickled(model)), ray.put(job), ray.put(self._reader if self._seen else None)]
+        held = [_put(ray, model), ray.put(job), ray.put(self._reader if self._seen else None)]
         numbers = range(begin, -(-len(job.positions) // job.batch))
         rows = data.from_items([{"number": n} for n in numbers], override_num_blocks=min(BLOCKS, len(numbers)))
         rows.context.enable_progress_bars = False
@@ -198,7 +199,7 @@ class Spread:
         try:
             for row in patient(done.iter_rows(), PATIENCE):
                 if row["error"]:
-                    raise pickle.loads(row["error"])  # noqa: S301 - of our own worker
+                    raise told(row["error"])
                 yield int(row["number"]), _unpacked(row["values"], row["shapes"], types)
         except ray.exceptions.RayError as error:
             raise ZooError(f"ray: the workers that compute features fail: {line(error)}") from error
@@ -264,7 +265,7 @@ class Worker:
     """Holds the network in a process of the cluster, and computes batch after batch.
 
     Args:
-        held: references to the pickled network, the `Pass` and a `Reader`, None where images are sent.
+        held: references to the network, the `Pass` and a `Reader`, None where images are sent.
         types: of the values of each output.
         version: of the caller's Keras.
         variables: of the caller's environment.
@@ -293,7 +294,7 @@ class Worker:
             return
         ray = importlib.import_module("ray")
         model, self._job, self._reader = (ray.get(reference) for reference in held)
-        self._run = Runner(pickle.loads(model))  # noqa: S301 - of the caller
+        self._run = Runner(model)
         self._augment = Augmenter(self._job.kinds) if self._job.kinds else None
 
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -306,12 +307,12 @@ class Worker:
             except ZooError as trouble:
                 error = trouble
         packed = b"".join(array.tobytes() for array in arrays)
-        shapes = pickle.dumps([array.shape for array in arrays])
+        shapes = json.dumps([array.shape for array in arrays])
         return {
             "number": [number],
             "values": [packed],
             "shapes": [shapes],
-            "error": [pickle.dumps(error) if error else b""],
+            "error": [telling(error) if error else ""],
         }
 
     def _values(self, number: int, rows: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -334,30 +335,42 @@ def _read(held: Sequence[Any], rows: dict[str, np.ndarray]) -> dict[str, Any]:
     reader, job = (ray.get(reference) for reference in held)
     number = int(rows["number"][0])
     try:
-        batch, error = reader(job.of(number)), b""
+        batch, error = reader(job.of(number)), ""
     except ZooError as trouble:
-        batch, error = np.zeros((0, 1, 1, 3), np.uint8), pickle.dumps(trouble)
-    shapes = pickle.dumps([batch.shape])
+        batch, error = np.zeros((0, 1, 1, 3), np.uint8), telling(trouble)
+    shapes = json.dumps([batch.shape])
     return {"number": [number], "values": [batch.tobytes()], "shapes": [shapes], "error": [error]}
 
 
 def _error_of(rows: dict[str, np.ndarray]) -> ZooError | None:
-    error = rows["error"][0] if "error" in rows else b""
-    return pickle.loads(error) if error else None  # noqa: S301 - of `_read`
+    error = rows["error"][0] if "error" in rows else ""
+    return told(error) if error else None
 
 
-def _unpacked(values: bytes, shapes: bytes, types: list[str]) -> list[np.ndarray]:
+def _unpacked(values: bytes, shapes: str, types: list[str]) -> list[np.ndarray]:
     found, start = [], 0
-    for shape, kind in zip(pickle.loads(shapes), types, strict=True):  # noqa: S301 - of our own worker
+    for shape, kind in zip(json.loads(shapes), types, strict=True):
         count = int(np.prod(shape))
         found.append(np.frombuffer(values, kind, count, start).reshape(shape))
         start += count * np.dtype(kind).itemsize
     return found
 
 
-def _pickled(model: keras.Model) -> bytes:
+def telling(error: ZooError) -> str:
+    """Returns an error as text, for a row of Ray Data."""
+    return json.dumps([type(error).__name__, str(error)])
+
+
+def told(text: str) -> ZooError:
+    """Returns the error that `telling` made text of."""
+    kind, message = json.loads(text)
+    found: ZooError = getattr(errors, kind, ZooError)(message)
+    return found
+
+
+def _put(ray: Any, model: keras.Model) -> Any:
     try:
-        return pickle.dumps(model)
+        return ray.put(model)
     except Exception as error:  # whatever a layer of the caller's raises when it is to be described
         raise UsageError(f"ray: the network goes to other processes, and cannot ({line(error)})") from error
 
