@@ -161,6 +161,30 @@ def test_models_within_a_model_are_taken_apart() -> None:
     assert np.abs(output(found.model) - output(model)).max() < 1e-5
 
 
+@pytest.mark.parametrize("strategy", ["linear", "head", "all"])
+@pytest.mark.parametrize("named", ["feature", "bottleneck"])
+def test_the_callers_model_stays_as_it_is(digits: Path, tmp_path: Path, strategy: str, named: str) -> None:
+    inputs, x = convolutions()
+    x = layers.BatchNormalization(name=named, trainable=False)(layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(inputs, layers.Dense(6, activation="softmax")(x), name="mine")
+
+    def state() -> list[Any]:
+        return [(layer.name, layer.trainable, layer.dtype_policy.name) for layer in model.layers]
+
+    known, weights, answers = state(), model.get_weights(), output(model)
+    length = {} if strategy == "linear" else {"epochs": 1, **({"head_epochs": 1} if strategy == "all" else {})}
+    result = zoo.finetune(model, digits, output=tmp_path / "run", strategy=strategy, **PLAIN, **length)
+    assert state() == known
+    assert all(np.array_equal(before, after) for before, after in zip(weights, model.get_weights(), strict=True))
+    again = keras.saving.load_model(save(model, tmp_path), safe_mode=True)
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+    assert np.abs(output(again) - answers).max() < 1e-6
+    own = {id(variable) for variable in model.variables}
+    assert own.isdisjoint(id(variable) for variable in result.model.variables)
+    moved = np.abs(result.model.get_layer("low").kernel - model.get_layer("low").kernel).max()
+    assert (moved > 0) == (strategy == "all")
+
+
 def test_a_sequential_network_is_one_as_any_other() -> None:
     model = keras.Sequential(
         [keras.Input((24, 24, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(2)]

@@ -51,7 +51,8 @@ def start(digits: Path, network: Any, tmp_path: Path) -> Iterator[Start]:
             images = Pictures(dataset, base.preprocessing, scratch, False)
             work = Extraction(base.model, images, dataset.digests, Store(tmp_path / "features"), plan.seed, False)
             pool = prepare(work, plan, parts.training, parts.validation)
-            return Task(base.model, images, dataset.labels, parts.training, parts.validation, 4, plan, pool)
+            model = base.to_train(plan.strategy)
+            return Task(model, images, dataset.labels, parts.training, parts.validation, 4, plan, pool)
 
         yield begin
 

@@ -19,13 +19,14 @@ class Base:
     """A pretrained network and what is known about it.
 
     Args:
-        model: the keras.Model, RGB 0..255 in; it will be changed.
+        model: the keras.Model, RGB 0..255 in. It will be changed, unless it is borrowed.
         name: for people.
         preprocessing: how images are brought to its size.
         training: how its publisher trained it; None when no source says.
         labels: (id, name) of its outputs; None where nobody names them.
         facts: what a run made of it says beside, in zoo.json: the licence, and what the caller stated.
         notes: what is doubtful about it, or was changed so that it can be fine-tuned; one sentence each.
+        borrowed: whether it has layers of the caller's model, which stay as they are.
     """
 
     model: Any
@@ -35,6 +36,11 @@ class Base:
     labels: list[tuple[str, str]] | None
     facts: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    borrowed: bool = False
+
+    def to_train(self, strategy: str) -> Any:
+        """Returns the network that a strategy works on: a copy where it changes layers, and they are the caller's."""
+        return network.copy(self.model) if self.borrowed and strategy in ("blocks", "all") else self.model
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def check_name(model: Any, given: Given | None = None) -> None:
 
 
 def load(model: Any, offline: bool | None, given: Given | None = None) -> Base:
-    """Loads a registered network or that of a file, or copies the one given, so that the caller's stays as it is.
+    """Loads a registered network or that of a file, or borrows the one given, which stays as it is.
 
     `given` are facts about a registered model's preprocessing that the caller states.
 
@@ -102,7 +108,8 @@ def load(model: Any, offline: bool | None, given: Given | None = None) -> Base:
         raise UsageError(
             f"model: expected a registered name, a run, a .keras file or a keras.Model, got {type(model).__name__}"
         )
-    found, notes = network.ready(model, copied=True)
+    found, notes = network.ready(model, kept=True)
+    borrowed = not {id(layer) for layer in found.layers}.isdisjoint(id(layer) for layer in model.layers)
     height, width = found.input_shape[1:3]
     # The whole picture, brought to the network's size: nobody says how it was trained.
     preprocessing = Preprocessing(
@@ -117,7 +124,7 @@ def load(model: Any, offline: bool | None, given: Given | None = None) -> Base:
         library="pil",
         antialias=True,
     )
-    return Base(found, model.name, preprocessing, None, None, notes=tuple(notes))
+    return Base(found, model.name, preprocessing, None, None, notes=tuple(notes), borrowed=borrowed)
 
 
 def _of_file(path: Path) -> Base:

@@ -126,13 +126,18 @@ class RunFolder:
 
         return write
 
-    def end(self, files: Callable[[Path], None]) -> None:
-        """Lets `files` write the results into a folder, and moves them to their places; the model comes last."""
+    def end(self, files: Callable[[Path], Any]) -> Any:
+        """Lets `files` write the results into a folder, and moves them to their places; the model comes last.
+
+        Returns:
+            What `files` gave.
+        """
         with cache.atomic_folder(self.state / "results") as temporary:
-            files(temporary)
+            found = files(temporary)
         results = sorted((self.state / "results").iterdir(), key=lambda path: path.name == MODEL)
         for path in results:
             path.replace(self.path / path.name)
+        return found
 
     def _same(self, fingerprint: dict[str, Any]) -> None:
         before = read_json(self.state / "run.json")

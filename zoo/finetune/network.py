@@ -5,6 +5,7 @@ What is given may be Sequential, hold models within it, have auxiliary outputs, 
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
@@ -36,13 +37,14 @@ def check(model: Any) -> None:
         raise UsageError(f"{model.name}: expected one input (N, height, width, 3) of fixed size, got {got}{hint}")
 
 
-def ready(model: Any, *, classifies: bool = False, copied: bool = False) -> tuple[Any, list[str]]:
+def ready(model: Any, *, classifies: bool = False, kept: bool = False) -> tuple[Any, list[str]]:
     """Returns the network as fine-tuning takes it, and what has to be said about the change.
 
     Args:
         model: a Keras network.
         classifies: whether it is known that its outputs are classes.
-        copied: whether the result has layers and weights of its own; else the model is used up.
+        kept: whether the model stays as it is; else it is used up. The result may have its layers: `copy` those before
+            they are trained.
 
     Raises:
         UsageError: it does not pass `check`; which of its outputs is the main one cannot be told; its outputs are
@@ -53,13 +55,11 @@ def ready(model: Any, *, classifies: bool = False, copied: bool = False) -> tupl
     check(model)
     notes = _said_of_outputs(model)
     network = model
-    if copied or isinstance(model, keras.Sequential) or len(model.outputs) > 1:
+    if kept or isinstance(model, keras.Sequential) or len(model.outputs) > 1:
         # Also without what it was compiled with, which may not be possible to copy.
         network = keras.Model(model.inputs[0], _main_output(model), name=model.name)
-    if copied:
-        weights = network.get_weights()
-        network = keras.models.clone_model(network)
-        network.set_weights(weights)
+    if kept and _is_disturbed(network):
+        network = copy(network)
     network = _flat(network)
     coloured = in_colour(network)
     if coloured is not network:
@@ -76,6 +76,23 @@ def ready(model: Any, *, classifies: bool = False, copied: bool = False) -> tupl
         notes.append(f"{model.name} ends in features {shape[1:]}, not in classes: the new classifier is put on them")
     _rename(network)
     return network, notes
+
+
+def copy(model: keras.Model) -> keras.Model:
+    """Returns a network with layers and weights of its own."""
+    import keras
+
+    found = keras.models.clone_model(model)
+    found.set_weights(model.get_weights())
+    return found
+
+
+def _is_disturbed(model: keras.Model) -> bool:
+    """Whether `ready` would call layers again or give them other names."""
+    import keras
+
+    nested = any(isinstance(operation, keras.Model) for operation in model.operations)
+    return nested or model.inputs[0].shape[3] == 1 or bool(_taken(model))
 
 
 def _main_output(model: Any) -> Any:
@@ -219,15 +236,18 @@ def _with_head(model: keras.Model) -> keras.Model:
 
 def _rename(model: keras.Model) -> None:
     """Gives other names to layers that are called like those of a new head, in place: an earlier run's has them."""
+    known = {operation.name for operation in model.operations}
+    for operation in _taken(model):
+        operation.name = _free(f"{operation.name}_before", known)
+        known.add(operation.name)
+
+
+def _taken(model: keras.Model) -> list[Any]:
+    """Returns the operations that are called like those of a new head; not the classifier and what is behind it."""
     from zoo import heads
     from zoo.finetune.head import NAMES
 
-    known = {operation.name for operation in model.operations}
-    end = heads.classifier(model).operation
-    for step in heads.steps(model):
-        operation = step.operation
-        if operation is end:  # which is replaced, as all behind it
-            return
-        if operation.name in {*NAMES, *_TAKEN} or operation.name.endswith("_mean"):
-            operation.name = _free(f"{operation.name}_before", known)
-            known.add(operation.name)
+    walk = [step.operation for step in heads.steps(model)]
+    with contextlib.suppress(UsageError):  # it ends in features
+        walk = walk[: walk.index(heads.classifier(model).operation)]
+    return [step for step in walk if step.name in {*NAMES, *_TAKEN} or step.name.endswith("_mean")]

@@ -98,8 +98,11 @@ class Ending:
         found = measure(answers, self.task.labels[positions], self.classes)
         return found if len(self.classes) <= MATRIX else {**found, "confusion": None}
 
-    def write(self, folder: Path, model: keras.Model, metrics: dict[str, Any]) -> None:
+    def write(self, folder: Path, model: keras.Model, metrics: dict[str, Any]) -> keras.Model:
         """Writes every file of a run into an existing folder, and loads the model again as its user will.
+
+        Returns:
+            The model as it was loaded: it has no layers of any other.
 
         Raises:
             ZooError: the saved model cannot be loaded, or gives other numbers.
@@ -119,7 +122,7 @@ class Ending:
             **self.base.facts,
         }
         library.export(model, folder / MODEL, facts)
-        self._check(folder / MODEL)
+        again = self._check(folder / MODEL)
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "plan.json", self.task.plan.as_json())
         split = [
@@ -134,12 +137,13 @@ class Ending:
         report.write(
             Record(
                 self.task.plan, metrics, self.outcome.history, self.classes, self.dataset.items, labels, names,
-                measured, probabilities, self.task.images, model, self.command,
+                measured, probabilities, self.task.images, again, self.command,
             ),
             folder,
         )  # fmt: skip
+        return again
 
-    def _check(self, path: Path) -> None:
+    def _check(self, path: Path) -> keras.Model:
         again = keras.saving.load_model(path, safe_mode=True, compile=False)
         found = few(again, [self.task.images(self.parts.validation[:8])])
         worst = float(np.abs(found - self.answers[:8]).max())
@@ -147,6 +151,7 @@ class Ending:
             raise ZooError(
                 f"{path.name}: the saved model gives other probabilities (by {worst:.1e}); please report this"
             )
+        return again
 
 
 def versions() -> dict[str, str]:

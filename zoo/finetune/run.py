@@ -243,7 +243,7 @@ class Work:
         from zoo.finetune.state import Checkpoint
         from zoo.finetune.strategies import Task, prepare
 
-        parts, model = self.parts, self.base.model
+        parts, model = self.parts, self.base.to_train(plan.strategy)
         everything = np.concatenate([parts.training, parts.validation])
         trained, held = (everything, everything[:0]) if plan.folds else (parts.training, parts.validation)
         return Task(
@@ -282,9 +282,9 @@ class Work:
         judged = None if kept is None else kept.compare(outcome, kept.balance(outcome))
         model, metrics = ending.measure(seconds, judged)
         seconds["all"] = round(time.monotonic() - self.started, 2)
-        run.end(lambda place: ending.write(place, model, metrics))
+        written = run.end(lambda place: ending.write(place, model, metrics))
         self.store.prune()
-        return model, metrics
+        return written, metrics
 
 
 def command_of(model: Any, data: Any, output: Any, wishes: Wishes, given: Given | None = None) -> str:
