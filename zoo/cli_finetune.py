@@ -43,7 +43,7 @@ def wishes(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.argument("name", metavar="NAME|RUN")
 @click.argument("data", metavar="DATA")
-@click.option("-o", "--output", required=True, metavar="RUN_DIR", help="New folder for the model and its report.")
+@click.option("-o", "--output", metavar="RUN_DIR", help="New folder for the model and its report.")
 @click.option("--resume", is_flag=True, help="Go on with a run in RUN_DIR that was interrupted.")
 @click.option("--old-data", metavar="DATA", help="With --keep-classes: images of the old classes, to measure them.")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
@@ -82,6 +82,8 @@ def finetune(
     from zoo.finetune import finetune as run
 
     report = None if as_json else click.echo
+    if choices["output"] is None and not choices["dry_run"]:
+        raise click.UsageError("Missing option '-o' / '--output'.")
     if ray is None and (num_cpus, num_gpus) != (None, None):
         raise click.UsageError(f"--num-{'gpus' if num_cpus is None else 'cpus'}: is of a Ray task; add --ray")
     cluster = None if ray is None else Cluster(ray, 1 if num_cpus is None else num_cpus, num_gpus)

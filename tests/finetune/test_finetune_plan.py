@@ -198,11 +198,21 @@ def test_a_batch_is_no_larger_than_the_images_and_the_rate_follows_it(network: A
     assert "at batch 1600" in plan.reasons["learning_rate"]
 
 
-def test_what_a_solved_classifier_has_no_use_for_is_named(network: Any) -> None:
-    plan = plan_for(network, 60, cutmix=0.5, sampling="balanced", schedule="one-cycle", dropout=0.5)
-    assert plan.strategy == "linear"
-    assert "(schedule, dropout, sampling, cutmix not used;" in plan.reasons["optimizer"]
-    assert "not used" not in plan_for(network, 60).reasons["optimizer"]
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        ("linear", "layer_decay, schedule, dropout, sampling, cutmix"),
+        ("head", "layer_decay, cutmix"),
+        ("blocks", "cutmix"),
+        ("all", None),
+    ],
+)
+def test_what_a_strategy_has_no_use_for_is_named(network: Any, strategy: str, said: str | None) -> None:
+    wishes = {"cutmix": 0.5, "sampling": "balanced", "schedule": "one-cycle", "dropout": 0.5, "layer_decay": 0.5}
+    plan = plan_for(network, 60, strategy=strategy, **wishes)
+    told = [note for note in plan.notes if "not used" in note]
+    assert told == ([] if said is None else [f"{said}: not used with strategy={strategy!r}; 'all' uses it"])
+    assert "not used" not in str(plan_for(network, 60, strategy=strategy))
 
 
 def test_classes_can_be_kept_only_where_they_have_names(network: Any) -> None:

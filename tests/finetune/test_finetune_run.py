@@ -146,6 +146,9 @@ def test_a_dry_run_writes_nothing(digits: Path, network: Any, tmp_path: Path) ->
     assert (result.model, result.path, result.metrics) == (None, None, {})
     assert said == [str(result.plan)]
     assert list(tmp_path.iterdir()) == []
+    assert zoo.finetune(network, digits, dry_run=True, progress=False).plan == result.plan
+    with pytest.raises(UsageError, match="output: is missing"):
+        zoo.finetune(network, digits, progress=False)
 
 
 def test_a_folder_with_something_in_it_is_not_written_to(digits: Path, network: Any, tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ _BY_GRADIENT = frozenset(
     | {"class_weights", "sampling", "cutmix"}
 )
 """Wishes about training by gradient, which a solved classifier has no use for."""
+_IN_LAYERS = frozenset({"head_epochs", "head_learning_rate", "layer_decay", "accumulate", "cutmix"})
+"""Wishes about a phase in which layers of the network are trained."""
 
 
 class _Choices(dict[str, Any]):
@@ -95,7 +97,8 @@ def make(situation: Situation, wishes: Wishes) -> Plan:
         _phases(situation, strategy, batch, choices)
         _regularisation(situation, strategy, batch, choices)
     else:
-        _solved(choices)
+        choices["optimizer"] = "none"
+        choices.reasons["optimizer"] = "solved exactly by scikit-learn: no rate, no epochs"
     _views(situation, strategy, choices)
     choices["precision"] = _precision(situation, strategy, choices)
     choices["batch_norm"] = _batch_norm(situation, strategy, batch, choices)
@@ -118,7 +121,7 @@ def make(situation: Situation, wishes: Wishes) -> Plan:
         model=situation.name,
         data=data.name,
         classes=data.counts(),
-        notes=[*data.notes, *situation.notes],
+        notes=[*data.notes, *situation.notes, *_unused(strategy, choices)],
         training=situation.sizes[0],
         validation=situation.sizes[1],
         test=situation.sizes[2],
@@ -243,11 +246,13 @@ def _batch(situation: Situation, strategy: Strategy, choices: _Choices) -> int:
     return int(choices["batch_size"])
 
 
-def _solved(choices: _Choices) -> None:
-    ignored = [item.name for item in fields(Wishes) if item.name in _BY_GRADIENT and choices.wishes.states(item)]
-    note = f" ({', '.join(ignored)} not used; strategy='blocks' uses them)" if ignored else ""
-    choices["optimizer"] = "none"
-    choices.reasons["optimizer"] = f"solved exactly by scikit-learn: no rate, no epochs{note}"
+def _unused(strategy: Strategy, choices: _Choices) -> list[str]:
+    """What was asked for and has no effect, as a note."""
+    kinds = {"linear": _BY_GRADIENT, "head": _IN_LAYERS}.get(strategy, frozenset())
+    if choices.get("cached", False):
+        kinds |= {"cutmix"}  # what is computed once are maps, of which no rectangles are exchanged
+    found = [item.name for item in fields(Wishes) if item.name in kinds and choices.wishes.states(item)]
+    return [f"{', '.join(found)}: not used with strategy={strategy!r}; 'all' uses it"] if found else []
 
 
 def _phases(situation: Situation, strategy: Strategy, batch: int, choices: _Choices) -> None:

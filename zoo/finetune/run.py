@@ -50,7 +50,7 @@ def finetune(
     model: str | os.PathLike[str] | keras.Model,
     data: Any,
     *,
-    output: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
     resume: bool = False,
     labels: Any = None,
     old_data: Any = None,
@@ -69,7 +69,7 @@ def finetune(
         data: a folder with one subfolder of images per class, or with train, val and test folders of that kind; a CSV
             or Parquet table; arrays (images, labels); a data set of TensorFlow, Keras, PyTorch or Hugging Face: what
             `zoo.finetune.data.index` reads. Broken files are skipped.
-        output: the run folder to make.
+        output: the run folder to make; a dry run needs none.
         resume: go on with a run in `output` that was interrupted; begins where there is none.
         labels: class names, for arrays and data sets that hold numbers.
         old_data: with `keep_classes`, images of the model's old classes, to measure before and after.
@@ -84,11 +84,11 @@ def finetune(
             as in `zoo.get`: mean, std, value_range, channel_order, resize, interpolation.
 
     Returns:
-        The model, its metrics on the images held out, the plan and the run folder.
+        The model as it is read back from the run folder, its metrics on the images held out, the plan and the folder.
 
     Raises:
         DataError: the data cannot be trained on.
-        UsageError: an argument is impossible, `output` is not empty, or holds a run of another kind.
+        UsageError: an argument is impossible, `output` is missing, not empty, or holds a run of another kind.
         UnknownModelError: no such model.
         UnknownFactError: the card does not know how images are prepared.
 
@@ -104,7 +104,9 @@ def finetune(
     wishes, cluster = Wishes.of(options), Cluster.of(ray)
     if old_data is not None and not wishes.keep_classes:
         raise UsageError("old_data: is measured where the old classes are kept; add keep_classes, or leave it out")
-    run = None if dry_run else folder_module.RunFolder(Path(output), resume=resume)
+    if output is None and not dry_run:
+        raise UsageError("output: is missing; name a new folder for the model and its report")
+    run = None if output is None or dry_run else folder_module.RunFolder(Path(output), resume=resume)
     if run is not None and run.finished:
         return _finished(run, report)
     with Scratch() as scratch, contextlib.ExitStack() as open_until_the_end:
