@@ -238,6 +238,20 @@ def test_what_no_flag_says_is_asked_for_and_may_stay_unknown() -> None:
     assert "127.0.0.1:1 refuses the connection" in str(done.exception)
 
 
+def test_where_others_get_a_file_of_ones_own_is_asked_before_the_rest(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    (tmp_path / "x.pth").write_bytes(b"weights")
+    words = ["lite0.mine", "--into", str(tmp_path / "x.toml"), "--origin", "torch", "--family", "lite"]
+    words += ["--called", "Lite0", "--architecture", "efficientnet-lite0/lukemelas", "--file", str(tmp_path / "x.pth")]
+    done = CliRunner().invoke(cli_new.new, [*words, "--ask"], input="https://127.0.0.1:1/x.pth\n" + 9 * "\n")
+    asked = [line for line in done.output.splitlines() if ": " in line]
+    assert (
+        asked[0] == "Where others get x.pth (https://..., package==version:member, hf:...): https://127.0.0.1:1/x.pth"
+    )
+    assert "Where others" not in CliRunner().invoke(cli_new.new, [*words, "--also", "a=b", "--ask"]).output
+
+
 def test_flags_are_the_facts_of_a_card() -> None:
     words = [
         "x.y",

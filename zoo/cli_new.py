@@ -27,7 +27,7 @@ _RESIZES = {"short-side": "size", "square": "size", "crop-fraction": "fraction",
     help="https://..., package==version:member, hf:owner/repo/file, or a path; once per file.",
 )
 @click.option(
-    "--also", multiple=True, metavar="ROLE=PLACE", help="A further place of a file, such as weights=https://..."
+    "--also", multiple=True, metavar="ROLE|NAME=PLACE", help="A further place of a file, such as weights=https://..."
 )
 @click.option("--sha256", multiple=True, metavar="FILE=HASH", help="Hash that its publisher states.")
 @click.option("--origin", help="Framework it came from: caffe, keras, tensorflow, torch, mxnet.")
@@ -148,6 +148,10 @@ def _ask(flags: dict[str, Any]) -> None:
         if not flags[key]:
             answer = click.prompt(question, err=True)
             flags[key] = (answer,) if key == "files" else answer
+    own = [Path(text).name for text in flags["files"] if Path(text).is_file()]
+    for name in own[len(flags["also"]) :]:  # a card cannot name a file that others do not have
+        answer = click.prompt(f"Where others get {name} (https://..., package==version:member, hf:...)", err=True)
+        flags["also"] = (*flags["also"], f"{name}={answer}")
     for key, question in optional.items():
         if flags[key] is None:
             flags[key] = click.prompt(f"{question} [unknown]", default="", show_default=False, err=True) or None

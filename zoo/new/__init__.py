@@ -64,7 +64,7 @@ def make(
         facts: what is known, as a card has it in JSON; `source` may hold architecture and dialect. What the file it
             goes into states under [defaults] need not be said again.
         files: where each file is, in a form of `zoo.new.places`.
-        also: role -> further places of that file.
+        also: role or name of a file -> further places of it.
         sha256: role -> hash that somebody published; without it an address has to be https.
         into: the TOML file; default: that of the family and publisher in `registry/` below the current folder.
         reference: an .npz file of what the origin framework gave for zoo's test image (`output`), or for another
@@ -272,9 +272,11 @@ def _read(name: str, draft: Data, found: _Found, scratch: Path, tell: Tell) -> t
         )
     sources = dict(draft["sources"])
     files = {role: dict(found.files[path.name]) for role, path in roles.items()}
-    for role, texts in found.also.items():
+    named = {file["name"]: role for role, file in files.items()}
+    for key, texts in found.also.items():
+        role = named.get(key, key)
         if role not in files:
-            raise UsageError(f"also: expected one of {', '.join(files)}, got {role!r}")
+            raise UsageError(f"also: expected one of {', '.join([*files, *named])}, got {key!r}")
         files[role]["places"] += [_place(text) for text in texts]
     for role, file in files.items():
         if not file["places"]:
