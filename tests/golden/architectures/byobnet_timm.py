@@ -7,7 +7,7 @@ import torch_case
 from timm import get_pretrained_cfg, list_models
 
 LARGE = ("resnet50x16-clip", "resnet50x64-clip")
-QUICK = ("test-byobnet", "gernet-s", "gcresnext26ts", "regnetz-c16-evos", "resnet50-clip")
+QUICK = ("test-byobnet", "gernet-s", "gcresnext26ts")
 OTHERS = ("repvgg", "mobileone", "bat_", "botnet", "halo", "lambda", "resnet50_mlp", "regnetz_b16_evos")
 
 

@@ -49,7 +49,7 @@ def make(name: str) -> dict[str, object]:
 
     short = name.removeprefix("efficientnet-")
     tf_case.tf.keras.backend.clear_session()  # which numbers layers through
-    quick = ("b0", "es", "condconv-b0-4e")
+    quick = ("b0", "es")
     found = tf_case.case(network, SIZES.get(short, 64), run=short in SIZES, quick=short in quick)
     tf_case.v1.enable_v2_tensorshape()
     return found

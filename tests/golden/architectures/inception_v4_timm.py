@@ -7,7 +7,7 @@ import torch_case
 
 
 def make() -> dict[str, object]:
-    return torch_case.case(lambda: torch_case.timm_network("inception_v4"), 107, quick=True)
+    return torch_case.case(lambda: torch_case.timm_network("inception_v4"), 107)
 
 
 if __name__ == "__main__":
