@@ -45,8 +45,8 @@ PROBED = 3
 """Files that every machine has to see, with the same content, to be asked to read all."""
 PATIENCE = 1800.0
 """Seconds without an answer of any worker after which none is waited for: starting and one batch take a few minutes."""
-READING = 0.1
-"""Cores that are set aside for reading and sending images; the machine's own threads do the work."""
+READERS = 4
+"""Most batches that this machine reads and sends at once; its own threads do the work."""
 _Row = TypeVar("_Row")
 
 
@@ -186,7 +186,9 @@ class Spread:
             )
             read = functools.partial(_read, [ray.put(self._reader), held[1]])
             pinned: Callable[[], dict[str, Any]] = functools.partial(dict, scheduling_strategy=here)
-            rows = rows.map_batches(read, batch_size=1, num_cpus=READING, ray_remote_args_fn=pinned)
+            # No core is set aside: workers may have all of this machine's, and would wait for images forever.
+            tasks = data.TaskPoolStrategy(size=min(READERS, len(numbers)))
+            rows = rows.map_batches(read, batch_size=1, num_cpus=0, compute=tasks, ray_remote_args_fn=pinned)
         gpus = gpus_each(ray, self._cluster)
         done = rows.map_batches(
             Worker,
@@ -207,8 +209,7 @@ class Spread:
     def _workers(self, gpus: float, batches: int) -> int:
         """As many as the cluster has room for, and no more than there are batches."""
         has = self._ray.cluster_resources()
-        cores = has.get("CPU", 1) - (0 if self._seen else READING)
-        most = int(has.get("GPU", 0) / gpus) if gpus else int(cores / self._cluster.num_cpus)
+        most = int(has.get("GPU", 0) / gpus) if gpus else int(has.get("CPU", 1) / self._cluster.num_cpus)
         if most < 1:
             raise UsageError(
                 f"ray: the cluster has {has.get('CPU', 0):g} cores and {has.get('GPU', 0):g} GPUs, and a worker takes "
