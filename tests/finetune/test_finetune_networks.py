@@ -222,6 +222,23 @@ def test_what_cannot_be_fine_tuned_is_said_before_images_are_read(tmp_path: Path
         zoo.finetune(model(), tmp_path / "nowhere", output=tmp_path / "run", progress=False)
 
 
+def test_a_layer_that_no_file_can_name_is_refused_unless_it_is_registered() -> None:
+    class Twice(layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            return x * 2
+
+    inputs, x = convolutions()
+    pooled = layers.GlobalAveragePooling2D()(Twice(name="odd")(x))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(pooled), name="mine")
+    with pytest.raises(UsageError, match=r"mine: 'odd' is a Twice: a file with it .*register_keras_ser"):
+        loaded(model)
+    keras.saving.register_keras_serializable("tests")(Twice)
+    assert loaded(model).notes == ()
+    doubled = keras.Model(inputs, layers.Dense(3)(layers.Lambda(lambda tensor: tensor * 2, name="code")(pooled)))
+    with pytest.raises(UsageError, match="'code' is a Lambda: a file with it could not be loaded"):
+        loaded(doubled)
+
+
 def test_answers_that_are_no_classes_are_refused() -> None:
     inputs, x = convolutions()
     with pytest.raises(UsageError, match=r"gives \(None, 25, 8\); expected classes \(N, classes\), or features"):

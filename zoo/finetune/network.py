@@ -22,7 +22,7 @@ _ENDS = ("softmax", "sigmoid", "log_softmax")
 
 
 def check(model: Any) -> None:
-    """Raises UsageError unless a network is one of layers with one input: an image of fixed size, RGB or grey."""
+    """Raises UsageError unless a network has layers that files can name, and one image of fixed size as its input."""
     inputs = getattr(model, "inputs", None)
     if not inputs or not getattr(model, "outputs", None):
         raise UsageError(
@@ -35,6 +35,22 @@ def check(model: Any) -> None:
         hint = "; build it with an input_shape such as (224, 224, 3)" if None in shape[1:] and shape[3:] == (3,) else ""
         got = shape if len(shapes) == 1 else f"{len(shapes)} inputs"
         raise UsageError(f"{model.name}: expected one input (N, height, width, 3) of fixed size, got {got}{hint}")
+    for layer in model._flatten_layers(include_self=False):
+        if not _is_known(type(layer)):
+            raise UsageError(
+                f"{model.name}: {layer.name!r} is a {type(layer).__name__}: a file with it could not be loaded; use "
+                f"layers of Keras's own, or put @keras.saving.register_keras_serializable() before its class"
+            )
+
+
+def _is_known(kind: type) -> bool:
+    """Whether a saved model with such a layer can be loaded: it is Keras's own and holds no code, or is registered."""
+    import keras
+
+    if issubclass(kind, keras.layers.Lambda):
+        return False
+    own = kind.__module__.partition(".")[0] == "keras"
+    return own or keras.saving.get_registered_object(keras.saving.get_registered_name(kind)) is kind
 
 
 def ready(model: Any, *, classifies: bool = False, kept: bool = False) -> tuple[Any, list[str]]:
